@@ -1,0 +1,92 @@
+"""Equivalence of an answer with its references: rules first, then math-verify in worker processes."""
+
+import asyncio
+import re
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from score.answers.mathematics import MathWorker
+from score.answers.rules import clean, equal_by_rule
+
+LONGEST_MATHEMATICS = 2000  # characters; longer answers are no formulas
+
+
+@dataclass(frozen=True)
+class Match:
+    """Whether an answer equals a reference; None: the rules cannot tell. `by` names the rule that decided."""
+
+    equal: bool | None
+    by: str
+
+
+def _looks_like_mathematics(text: str) -> bool:
+    """Formulas have digits, operators or commands, and no run of words; names and sentences are left to the judge."""
+    text = clean(text)
+    if len(text) > LONGEST_MATHEMATICS:
+        return False
+    has_sign = any(character.isdigit() or character in "\\^_+-*/=<>()[]{}|" for character in text)
+    words = [word for word in text.replace("\\", " \\").split() if word.isalpha() and len(word) > 2]
+    return text.isascii() and (has_sign and len(words) <= 1 or len(text) == 1)
+
+
+def _has_word(text: str) -> bool:
+    """A unit or a name is in it: then a difference is the judge's to weigh (`100` and `100 MHz`)."""
+    return re.search(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}", re.sub(r"\\(?:begin|end)\{\w+\}", "", clean(text))) is not None
+
+
+class Equivalence:
+    """Compares answers, from any event loop. Use as a context manager, or call `close`."""
+
+    def __init__(self, workers: int = 2):
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="math-verify")
+        self._own = threading.local()  # each thread of the pool asks a worker of its own
+        self._workers: list[MathWorker] = []
+
+    def __enter__(self) -> "Equivalence":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for worker in self._workers:
+            worker.close()
+
+    def _ask(self, reference: str, answer: str) -> bool | None:
+        worker = getattr(self._own, "worker", None)
+        if worker is None:
+            worker = self._own.worker = MathWorker()
+            self._workers.append(worker)
+        return worker.same(clean(reference), clean(answer))
+
+    async def equal(self, references: Sequence[str], answer: str) -> Match:
+        """Does the answer equal one of the references? False only if it differs from all of them for certain."""
+        undecided = []
+        decided_by = ""
+        for reference in references:
+            decision, rule = equal_by_rule(reference, answer)
+            if decision:
+                return Match(True, rule)
+            if decision is None:
+                undecided.append(reference)
+            else:
+                decided_by = decided_by or rule
+        unknown = False
+        loop = asyncio.get_running_loop()
+        for reference in undecided:
+            if not (_looks_like_mathematics(answer) and _looks_like_mathematics(reference)):
+                unknown = True
+                continue
+            same = await loop.run_in_executor(self._threads, self._ask, reference, answer)
+            if same:
+                return Match(True, "math-verify")
+            unknown = unknown or same is None or _has_word(reference) or _has_word(answer)
+            decided_by = "math-verify"
+        return Match(None, "undecided") if unknown else Match(False, decided_by)
+
+    def equal_now(self, references: Sequence[str], answer: str) -> Match:
+        """The same for scripts without an event loop."""
+        return asyncio.run(self.equal(references, answer))

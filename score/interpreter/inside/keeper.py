@@ -1,0 +1,108 @@
+"""The keeper of a family (a session and the sessions forked from it): it starts, kills and counts their processes.
+
+It is forked from the server before any of the student's code runs, so nothing that code does to its own process
+reaches it; in `strict` it is the first process of the family's PID namespace, which dies with it.
+"""
+
+import mmap
+import os
+import shutil
+import socket
+import sys
+from typing import Any
+
+import processes
+import wire
+import worker
+
+SLOTS = 4096  # sessions in one family at the same time
+
+
+class Keeper:
+    """One family's keeper. `serve` never returns."""
+
+    def __init__(self, sock: socket.socket, config: dict[str, Any]):
+        self.socket, self.config = sock, config
+        processes.adopt_orphans()
+        # Which process is which session (its worker, its snapshot), written by the workers themselves. A session that
+        # scribbles in here only harms its own family.
+        self.registry = memoryview(mmap.mmap(-1, 2 * SLOTS * 4)).cast("i")
+        self.directories: dict[int, str] = {}
+
+    def start(self, number: int, directory: str, fds: list[int]) -> None:
+        """Fork a fresh worker."""
+        self.directories[number] = directory
+        pid = os.fork()
+        if pid == 0:
+            self.socket.close()
+            processes.die_with_parent()
+            if self.config["namespaces"]:
+                processes.drop_capabilities()
+            worker.Worker(fds, self.registry, number, self.config).serve()
+        self.registry[2 * number] = pid
+        for fd in fds:
+            os.close(fd)
+
+    def serve(self) -> None:
+        """Do what the host says until it closes the socket; then end everything and leave nothing."""
+        handlers = {"start": self._start, "kill": self._kill, "count": self._count}
+        while True:
+            try:
+                received = wire.receive(self.socket, 3)
+            except (OSError, wire.BrokenFrame):
+                break
+            if received is None:
+                break
+            message, fds = received
+            self.socket.sendall(wire.pack(handlers[message["op"]](message, fds)))
+        processes.kill_all(os.getpid(), {}, None, set())
+        processes.reap()
+        for directory in self.directories.values():
+            shutil.rmtree(directory, ignore_errors=True)
+        os._exit(0)
+
+    def _owners(self) -> tuple[dict[int, int], dict[int, int]]:
+        slots = self.registry.tolist()
+        workers = {slots[2 * number]: number for number in range(SLOTS) if slots[2 * number]}
+        snapshots = {slots[2 * number + 1]: number for number in range(SLOTS) if slots[2 * number + 1]}
+        return workers, snapshots
+
+    def _start(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        self.start(message["number"], message["directory"], fds)
+        return {}
+
+    def _kill(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        """Kill a session's processes but for its snapshot; with `forget`, that and its directory too."""
+        number = message["number"]
+        workers, snapshots = self._owners()
+        spare = {pid for pid, owner in snapshots.items() if owner != number or not message["forget"]}
+        worker_pid = self.registry[2 * number]
+        processes.kill_all(os.getpid(), workers | snapshots, number, spare)
+        ended = processes.reap(until_gone=worker_pid or None)
+        self.registry[2 * number] = 0
+        snapshot_pid = self.registry[2 * number + 1]
+        if message["forget"]:
+            self.registry[2 * number + 1] = 0
+            shutil.rmtree(message["directory"], ignore_errors=True)
+        alive = bool(snapshot_pid) and snapshot_pid in processes.children(os.getpid()) and snapshot_pid not in ended
+        status = ended.get(worker_pid)
+        return {"snapshot": alive, "ended": None if status is None else os.waitstatus_to_exitcode(status)}
+
+    def _count(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        """How many processes a session has, the snapshot left out, and their memory in bytes."""
+        workers, snapshots = self._owners()
+        processes.reap()
+        tree = processes.owned(os.getpid(), workers | snapshots)
+        mine = [pid for pid, owner in tree.items() if owner in (message["number"], None) and pid not in snapshots]
+        return {"processes": len(mine)}
+
+
+def run(sock: socket.socket, fds: list[int], message: dict[str, Any], config: dict[str, Any]) -> None:
+    """The life of a keeper, from a fresh fork of the server."""
+    try:
+        keeper = Keeper(sock, config)
+        keeper.start(message["number"], message["directory"], fds)
+    except OSError as error:
+        print(f"a session could not start: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
+    keeper.serve()

@@ -1,0 +1,133 @@
+"""Process handling inside the sandbox: clone with flags, and the tree of a process's descendants."""
+
+import ctypes
+import os
+import signal
+import time
+
+NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x10000000 | 0x20000000  # mount, IPC, user, PID
+SIBLING = 0x00008000  # CLONE_PARENT: the new process is a child of our parent
+
+_SET_TID, _CLEAR_TID = 0x01000000, 0x00200000
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_GET_TID_ADDRESS = 1, 36, 38, 40
+_SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}.get(os.uname().machine)
+
+# PyDLL keeps the interpreter lock during the call, as os.fork does.
+_libc = ctypes.PyDLL(None, use_errno=True)
+_python = ctypes.pythonapi
+
+
+def fork(flags: int = 0) -> int:
+    """`os.fork` with clone flags. Raises OSError.
+
+    Python's own fork cannot take flags, and without them a namespace costs a second fork, and a snapshot would be a
+    child that the student's `os.wait()` sees.
+    """
+    if _SYS_CLONE is None:
+        raise OSError(f"no clone on {os.uname().machine}")
+    tid_address = ctypes.c_ulong(0)
+    # The C library keeps the thread's id in its own memory; the kernel has to write the child's there.
+    tid_flags = 0
+    if _libc.prctl(_PR_GET_TID_ADDRESS, ctypes.byref(tid_address), 0, 0, 0) == 0:
+        tid_flags = _SET_TID | _CLEAR_TID
+    tid = ctypes.c_ulong(tid_address.value)
+    zero = ctypes.c_ulong(0)
+    # On x86 the order is (flags, stack, parent tid, child tid, tls), elsewhere the last two are swapped.
+    last = (tid, zero) if _SYS_CLONE == 56 else (zero, tid)
+    _python.PyOS_BeforeFork()
+    pid: int = _libc.syscall(_SYS_CLONE, ctypes.c_ulong(flags | tid_flags | signal.SIGCHLD), zero, zero, *last)
+    if pid == 0:
+        _python.PyOS_AfterFork_Child()
+        return 0
+    error = ctypes.get_errno()
+    _python.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(error, os.strerror(error))
+    return pid
+
+
+def prctl(option: int, value: int) -> None:
+    """Set one attribute of this process. Raises OSError."""
+    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def die_with_parent(with_signal: int = signal.SIGKILL) -> None:
+    prctl(_PR_SET_PDEATHSIG, with_signal)
+
+
+def adopt_orphans() -> None:
+    """Descendants whose parent ends become our children, so that none is lost from the tree."""
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def no_new_privileges() -> None:
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of `pid` (of all its threads); none where it is gone."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found += map(int, file.read().split())
+    except (FileNotFoundError, ProcessLookupError):
+        return found
+    return found
+
+
+def send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # it ended by itself
+
+
+def owned(root: int, owners: dict[int, int]) -> dict[int, int | None]:
+    """Every descendant of `root` with its owner: the nearest ancestor (or self) named in `owners`, or None."""
+    found: dict[int, int | None] = {}
+    todo: list[tuple[int, int | None]] = [(root, None)]
+    while todo:
+        pid, owner = todo.pop()
+        for child in children(pid):
+            if child not in found:
+                found[child] = owners.get(child, owner)
+                todo.append((child, found[child]))
+    return found
+
+
+def kill_all(root: int, owners: dict[int, int], victim: int | None, spare: set[int]) -> None:
+    """Kill the descendants of `root` that `victim` owns and those that nobody owns, but for the ones in `spare`.
+
+    First stop them all, until a look finds no new one: a stopped process cannot fork away from the list.
+    """
+    stopped: set[int] = set()
+    for _ in range(1000):
+        targets = {pid for pid, owner in owned(root, owners).items() if owner in (victim, None)} - spare
+        if not (new := targets - stopped):
+            break
+        for pid in new:
+            send(pid, signal.SIGSTOP)
+        stopped |= new
+    for pid in stopped:
+        send(pid, signal.SIGKILL)
+
+
+def reap(until_gone: int | None = None, timeout_s: float = 5.0) -> dict[int, int]:
+    """Collect ended children: pid -> wait status. With `until_gone`, wait (a little) for that child."""
+    ended: dict[int, int] = {}
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid:
+            ended[pid] = status
+        elif until_gone is None or until_gone in ended or until_gone not in children(os.getpid()):
+            return ended
+        elif time.monotonic() > deadline:
+            return ended
+        else:
+            time.sleep(0.0005)

@@ -1,0 +1,282 @@
+"""The process in which a session's code runs: it holds the state, runs a step, and says how the step ended.
+
+What is printed goes to a file in memory that the host made and reads (file descriptors 1 and 2), so that it survives
+the death of this process and keeps its order with the output of subprocesses and C code. The socket carries only steps,
+tool calls and the end of a step. Every frame of a step carries the step's random name: what does not is not ours.
+
+Names are bound early: a session may patch `print`, `os` or `json` for itself, and the next step still has to arrive.
+"""
+
+import builtins
+import io
+import linecache
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import traceback
+import types
+from typing import Any
+
+import processes
+import wire
+
+NAME = "<step {}>"
+_close, _exit, _getpid, _kill = os.close, os._exit, os.getpid, os.kill
+_print, _compile, _exec, _isinstance, _str = print, compile, exec, isinstance, str
+_receive, _pack, _fork, _waitpid = wire.receive, wire.pack, processes.fork, os.waitpid
+
+
+class ToolFailed(RuntimeError):
+    """What a session's code sees where a tool of the host failed."""
+
+
+ToolFailed.__name__ = ToolFailed.__qualname__ = "ToolError"
+ToolFailed.__module__ = "builtins"
+
+
+class Worker:
+    """One session's state and its loop. It never returns: the process ends with it."""
+
+    def __init__(self, fds: list[int], registry: memoryview, number: int, config: dict[str, Any]):
+        self.registry, self.number, self.config = registry, number, config
+        self.forking = False
+        self.step: str | None = None
+        self.main = types.ModuleType("__main__")
+        self.main.__dict__["__builtins__"] = builtins
+        sys.modules["__main__"] = self.main
+        sys.argv = [""]
+        os.register_at_fork(after_in_child=self._forked_by_student)
+        self._attach(fds)
+        self._limit()
+
+    def _attach(self, fds: list[int]) -> None:
+        """Take this process's own sockets and output file; used at the start and after a fork."""
+        self.pid = _getpid()
+        self.lock = threading.Lock()
+        self.socket, self.rescue = socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])
+        os.dup2(fds[2], 1)
+        os.dup2(fds[2], 2)
+        _close(fds[2])
+        self._open_output()
+        self.registry[2 * self.number] = self.pid
+        self.registry[2 * self.number + 1] = 0
+
+    def _open_output(self) -> None:
+        raw = io.FileIO(1, "w", closefd=False)
+        self.output = io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
+        sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = self.output  # type: ignore[misc]
+
+    def _limit(self) -> None:
+        def both(kind: int, value: int) -> None:
+            hard = resource.getrlimit(kind)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (value, value))
+
+        both(resource.RLIMIT_AS, self.config["memory_mb"] * 2**20)
+        both(resource.RLIMIT_FSIZE, self.config["file_size_mb"] * 2**20)
+        both(resource.RLIMIT_NOFILE, self.config["open_files"])
+        both(resource.RLIMIT_CORE, 0)
+        if self.config["count_processes"]:
+            both(resource.RLIMIT_NPROC, self.config["processes"])
+        processes.no_new_privileges()
+
+    def _forked_by_student(self) -> None:
+        """A process that the student forks is no session: it has no channel, and its death is not ours."""
+        if not self.forking:
+            _close(self.socket.detach())
+            _close(self.rescue.detach())
+            self.step = None
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Answer the host until it closes the socket."""
+        handlers = {"start": self._start, "run": self._run, "fork": self._fork}
+        while True:
+            try:
+                received = _receive(self.socket, 3)
+            except (OSError, wire.BrokenFrame):
+                _exit(1)
+            if received is None:
+                _exit(0)
+            message, fds = received
+            if reply := handlers[message["op"]](message, fds):
+                self.socket.sendall(_pack(reply))
+            if self.lock.locked() and self.step is None:
+                self.lock.release()
+
+    def _start(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        self._enter(message["directory"])
+        _random_from_now()
+        scope = self.main.__dict__
+        scope["final_answer_print"] = self._final_answer_tool()
+        for name, description in message["tools"].items():
+            scope[name] = self._tool(name, description)
+        return {"op": "ready"}
+
+    def _enter(self, directory: str) -> None:
+        os.makedirs(directory, exist_ok=True)
+        os.chdir(directory)
+        os.environ["HOME"] = os.environ["TMPDIR"] = directory
+
+    def _run(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any] | None:
+        if message["snapshot"]:
+            snapshot = self._snapshot()
+            if snapshot == 0:
+                return {"op": "ready"}  # years later: the step was killed, and we are the session now
+        else:
+            snapshot = None
+        self.step, self.answer = message["id"], None
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        limit = int(used.ru_utime + used.ru_stime) + 1 + self.config["cpu_s"]
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+        if self.output.closed or sys.stdout is not self.output:
+            self._open_output()
+        status = self._execute(message["code"], NAME.format(message["number"]))
+        sys.settrace(None)
+        sys.setprofile(None)
+        if _getpid() != self.pid:
+            _exit(0)  # a child that the student's code forked and let run on to its end
+        self.lock.acquire()  # a thread's tool call has its answer before the step ends; the loop releases the lock
+        step, self.step = self.step, None
+        if snapshot is not None and status != "memory":  # after a memory error the host goes back to it
+            self.registry[2 * self.number + 1] = 0
+            _kill(snapshot, signal.SIGKILL)
+        return {"op": "done", "id": step, "status": status, "final_answer": self.answer}
+
+    def _execute(self, source: str, name: str) -> str:
+        status = "ok"
+        try:
+            try:
+                linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+                _exec(_compile(source, name, "exec", dont_inherit=True), self.main.__dict__)
+            except SystemExit as stop:
+                if stop.code not in (None, 0):
+                    status = "error"
+                    _print(stop.code if _isinstance(stop.code, _str) else f"SystemExit: {stop.code}", file=self.output)
+            except BaseException as error:
+                status = _status_of(error)
+                if _getpid() == self.pid:
+                    self._show(error)
+            if not sys.stdout.closed:
+                sys.stdout.flush()
+            if not self.output.closed:
+                self.output.flush()
+        except BaseException as error:  # the output file is full, or an error that cannot be shown
+            return _status_of(error)
+        return status
+
+    def _show(self, error: BaseException) -> None:
+        """Print a short traceback: the student's own lines, none of ours and none of the libraries'."""
+        shown = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+        shown.__cause__ = shown.__context__ = None
+        shown.stack = traceback.StackSummary.from_list([f for f in shown.stack if f.filename.startswith("<step ")])
+        if not shown.stack:
+            lines = list(shown.format_exception_only())
+        else:
+            lines = list(shown.format(chain=False))
+        self.output.write("".join(lines))
+
+    # --- copies -----------------------------------------------------------------------------------------------------
+
+    def _copy(self) -> int:
+        """Fork this process as its sibling; the copy keeps the state of `random`."""
+        if not self.output.closed:
+            self.output.flush()
+        random = sys.modules.get("random")
+        state = random.getstate() if random else None  # Python seeds anew in every forked child
+        self.forking = True
+        pid = _fork(processes.SIBLING)
+        self.forking = False
+        if pid == 0 and random:
+            random.setstate(state)
+        return pid
+
+    def _snapshot(self) -> int:
+        """The snapshot's pid; in the snapshot itself, 0, once the host has called it back to life."""
+        pid = self._copy()
+        if pid:
+            self.registry[2 * self.number + 1] = pid
+            return pid
+        message, fds, _, _ = socket.recv_fds(self.rescue, 16, 1)
+        if not message:
+            _exit(0)
+        self.socket.close()
+        self.socket, self.pid, self.lock = socket.socket(fileno=fds[0]), _getpid(), threading.Lock()
+        self.registry[2 * self.number] = self.pid
+        self.registry[2 * self.number + 1] = 0
+        return 0
+
+    def _fork(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any] | None:
+        try:
+            pid = self._copy()
+        except OSError as error:
+            for fd in fds:
+                _close(fd)
+            return {"op": "forked", "error": str(error)}
+        if pid:
+            for fd in fds:
+                _close(fd)
+            return {"op": "forked", "error": None}
+        self.socket.close()
+        self.rescue.close()
+        self.number = message["number"]
+        self._attach(fds)
+        import shutil
+
+        shutil.copytree(".", message["directory"], symlinks=True, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+        self._enter(message["directory"])
+        return {"op": "ready"}
+
+    # --- tools ------------------------------------------------------------------------------------------------------
+
+    def _final_answer_tool(self) -> Any:
+        def final_answer_print(answer: Any) -> None:
+            """Print the answer and hand it in as the final one."""
+            text = _str(answer)
+            _print(text)
+            if self.answer is None:
+                self.answer = text
+
+        return final_answer_print
+
+    def _tool(self, name: str, description: str) -> Any:
+        def tool(*args: Any, **kwargs: Any) -> Any:
+            return self._call(name, args, kwargs)
+
+        tool.__name__ = tool.__qualname__ = name
+        tool.__doc__ = description
+        tool.__module__ = "__main__"
+        return tool
+
+    def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with self.lock:
+            if self.step is None:
+                raise ToolFailed(f"{name} can be called only during a step, from the session's own process")
+            if not self.output.closed:
+                self.output.flush()
+            self.socket.sendall(_pack({"op": "tool", "id": self.step, "name": name, "args": args, "kwargs": kwargs}))
+            received = _receive(self.socket)
+        if received is None:
+            _exit(0)
+        answer = received[0]
+        if answer["error"] is None:
+            return answer["value"]
+        raise TypeError(answer["error"]) if answer["misused"] else ToolFailed(answer["error"])
+
+
+def _status_of(error: BaseException) -> str:
+    if _isinstance(error, MemoryError):
+        return "memory"
+    return "tool_error" if _isinstance(error, ToolFailed) else "error"
+
+
+def _random_from_now() -> None:
+    """Sessions are copies of one process: without this, each would draw the same random numbers."""
+    if random := sys.modules.get("random"):
+        random.seed()
+    if numpy_random := sys.modules.get("numpy.random"):
+        numpy_random.seed()

@@ -1,0 +1,193 @@
+"""An endpoint with its sampling: async chat calls with retries and usage. Only this module talks to models."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AsyncOpenAI,
+    AuthenticationError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from pydantic import Field
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from score.dialogue import Message
+from score.errors import ProviderError
+from score.settings import Strict, secret
+
+
+class Sampling(Strict):
+    """What is sent with each call; None leaves a value to the server. top_k, repetition_penalty and
+    skip_special_tokens are extensions that vLLM, SGLang, LLaMA-Factory's and our own server understand."""
+
+    temperature: float | None = Field(default=None, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = None
+    repetition_penalty: float | None = Field(default=None, gt=0)
+    max_tokens: int | None = Field(default=None, gt=0)
+    skip_special_tokens: bool | None = None
+    seed: int | None = None
+
+
+class EndpointSettings(Strict):
+    """Who answers: an OpenAI-compatible server. `api_key_env` names the variable that holds the key (no variable:
+    the server needs no key). `stream` is for servers whose whole replies are edited (LLaMA-Factory's API)."""
+
+    base_url: str
+    model: str
+    api_key_env: str | None = None
+    sampling: Sampling = Sampling()
+    concurrency: int = Field(default=64, gt=0)
+    timeout_s: float = Field(default=300, gt=0)
+    attempts: int = Field(default=5, gt=0)
+    stream: bool = False
+
+
+@dataclass
+class Usage:
+    """What calls cost: counts, tokens as the server reports them, seconds of waiting."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: "Usage") -> None:
+        self.calls += other.calls
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.seconds += other.seconds
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A model's reply. `finish_reason` is the server's (`stop`, `length` ...)."""
+
+    text: str
+    finish_reason: str
+    usage: Usage = field(default_factory=Usage)
+
+
+def _worth_retrying(error: BaseException) -> bool:
+    if isinstance(error, APIStatusError):
+        return error.status_code in (408, 409, 429) or error.status_code >= 500
+    return isinstance(error, APIConnectionError | APITimeoutError)
+
+
+def _wait(state: RetryCallState) -> float:
+    """Jittered exponential back-off, or what the server asks for in `Retry-After` (at most a minute)."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, APIStatusError):
+        asked = error.response.headers.get("retry-after", "")
+        if asked.replace(".", "", 1).isdigit():
+            return min(float(asked), 60.0)
+    return wait_random_exponential(multiplier=0.5, max=30)(state)
+
+
+class Endpoint:
+    """A role's model: `chat` is safe to call from many tasks of one event loop; `usage` sums what they cost."""
+
+    def __init__(self, role: str, settings: EndpointSettings):
+        self.role = role
+        self.settings = settings
+        self.usage = Usage()
+        key = secret(settings.api_key_env, f"the endpoint of the {role}") if settings.api_key_env else "EMPTY"
+        self._client = AsyncOpenAI(base_url=settings.base_url, api_key=key, timeout=settings.timeout_s, max_retries=0)
+        # The client's overloads want its own message types; ours are the same dictionaries.
+        self._create: Any = self._client.chat.completions.create
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        sampling = settings.sampling.model_dump(exclude_none=True)
+        own = {
+            name: sampling.pop(name)
+            for name in ("top_k", "repetition_penalty", "skip_special_tokens")
+            if name in sampling
+        }
+        self._arguments: dict[str, Any] = sampling | ({"extra_body": own} if own else {})
+
+    def __str__(self) -> str:
+        return f"{self.role} ({self.settings.model} at {self.settings.base_url})"
+
+    async def chat(self, messages: list[Message], **overrides: Any) -> Completion:
+        """One reply. `overrides` go over the configured sampling (`seed=3`, `temperature=0`).
+
+        Raises `ProviderError` after the configured attempts, at once for refusals (400, 401, 403, 404).
+        """
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(self.settings.attempts),
+            wait=_wait,
+            retry=retry_if_exception(_worth_retrying),
+            reraise=True,
+        )
+        try:
+            async with self._slots:
+                async for attempt in retrying:
+                    with attempt:
+                        return await self._call(messages, {**self._arguments, **overrides})
+        except (AuthenticationError, PermissionDeniedError) as error:
+            variable = self.settings.api_key_env or "api_key_env (none is set)"
+            raise ProviderError(
+                f"{self} refused the key ({error.status_code}): check {variable}", fatal=True
+            ) from error
+        except NotFoundError as error:
+            raise ProviderError(
+                f"{self}: not found (404): check base_url (it usually ends in /v1) and model: {error.message}",
+                fatal=True,
+            ) from error
+        except (APIConnectionError, APITimeoutError) as error:
+            raise ProviderError(
+                f"{self} cannot be reached ({type(error).__name__} after {self.settings.attempts} attempts): "
+                f"is the server running, and is endpoints.{self.role}.base_url right?"
+            ) from error
+        except APIStatusError as error:
+            raise ProviderError(f"{self} answered {error.status_code}: {error.message}") from error
+        raise AssertionError("unreachable: tenacity re-raises")
+
+    async def check(self) -> None:
+        """One small call, so that a wrong address or key stops a run before its first task. Raises `ProviderError`."""
+        probe: list[Message] = [{"role": "user", "content": "Say OK."}]
+        try:
+            await self.chat(probe, max_tokens=4)
+        except ProviderError as error:
+            raise ProviderError(str(error), fatal=True) from error
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _call(self, messages: list[Message], arguments: dict[str, Any]) -> Completion:
+        began = asyncio.get_running_loop().time()
+        if self.settings.stream:
+            text, reason, counts = await self._streamed(messages, arguments)
+        else:
+            reply = await self._create(model=self.settings.model, messages=messages, **arguments)
+            if not reply.choices or reply.choices[0].message.content is None:
+                raise ProviderError(f"{self} answered without content")
+            text, reason = reply.choices[0].message.content, reply.choices[0].finish_reason or ""
+            counts = (reply.usage.prompt_tokens, reply.usage.completion_tokens) if reply.usage else (0, 0)
+        # A server that decodes special tokens also sends the end of turn: the turn ends there.
+        text = text.split("<|im_end|>", 1)[0]
+        usage = Usage(1, counts[0], counts[1], asyncio.get_running_loop().time() - began)
+        self.usage.add(usage)
+        return Completion(text, reason, usage)
+
+    async def _streamed(self, messages: list[Message], arguments: dict[str, Any]) -> tuple[str, str, tuple[int, int]]:
+        parts: list[str] = []
+        reason, counts = "", (0, 0)
+        stream = await self._create(
+            model=self.settings.model,
+            messages=messages,
+            stream=True,
+            stream_options={"include_usage": True},
+            **arguments,
+        )
+        async for chunk in stream:
+            if chunk.usage:
+                counts = (chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+            for choice in chunk.choices:
+                parts.append(choice.delta.content or "")
+                reason = choice.finish_reason or reason
+        return "".join(parts), reason, counts

@@ -1,0 +1,68 @@
+"""The manifest beside every output: what a result was made with, so that two results can be compared."""
+
+import hashlib
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+PACKAGES = ("torch", "transformers", "llamafactory", "verl", "langgraph", "openai", "math-verify", "bm25s")
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, or `absent`."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "absent"
+
+
+def _git_revision() -> str:
+    try:
+        ran = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return ran.stdout.strip() or "unknown"
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def write_manifest(
+    output: str | Path,
+    settings: BaseModel | Mapping[str, Any],
+    counts: Mapping[str, Any],
+    inputs: Sequence[str | Path] = (),
+) -> Path:
+    """Write `<output>.manifest.json`: settings (they name key variables, never keys), counts, hashes of the input
+    files, package versions, git revision, time. Returns its path."""
+    path = Path(f"{output}.manifest.json")
+    plain = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else dict(settings)
+    manifest = {
+        "output": str(output),
+        "written": time.strftime("%FT%T%z"),
+        "settings": plain,
+        "counts": dict(counts),
+        "inputs": {str(name): file_hash(Path(name)) for name in inputs},
+        "packages": _versions(),
+        "python": platform.python_version(),
+        "git": _git_revision(),
+    }
+    path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    return path

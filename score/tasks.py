@@ -1,0 +1,84 @@
+"""Tasks and their file: one JSON object a line, `{"id", "question", "true_answer"}`; more keys are kept."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from score.errors import DataError
+
+
+class Task(BaseModel):
+    """A question with its reference answer. `true_answer` is one accepted string or a list of them."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    id: str
+    question: str
+    true_answer: str | list[str]
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _id_as_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) else value
+
+    @field_validator("true_answer", mode="before")
+    @classmethod
+    def _answer_as_text(cls, value: object) -> object:
+        """Benchmarks write numbers both as `8` and as `"8"`."""
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @property
+    def references(self) -> list[str]:
+        return [self.true_answer] if isinstance(self.true_answer, str) else list(self.true_answer)
+
+
+def problem_in(error: ValidationError) -> str:
+    """The first problem of a pydantic error, in one line."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "row"
+    return f"{where}: {first['msg']}"
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[int, object]]:
+    """Yield (line number, value) for each line that is not blank; a line that is not JSON yields a `DataError`
+    in place of its value, so that the caller decides whether the rest goes on."""
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                yield number, DataError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})")
+
+
+def read_tasks(path: str | Path) -> tuple[list[Task], list[DataError]]:
+    """Read a task file. Returns (tasks, problems): a malformed line is a problem that names its line number,
+    and so is an id that occurred before; the other lines are read all the same.
+
+    Raises `DataError` if the file is missing or holds no usable task at all.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"task file {path} does not exist (looked from {Path.cwd()}); set `tasks` to a JSONL file")
+    tasks: dict[str, Task] = {}
+    problems: list[DataError] = []
+    for number, value in read_json_lines(path):
+        if isinstance(value, DataError):
+            problems.append(value)
+            continue
+        try:
+            task = Task.model_validate(value)
+        except ValidationError as error:
+            problems.append(DataError(f"{path}:{number}: {problem_in(error)}"))
+            continue
+        if task.id in tasks:
+            problems.append(DataError(f"{path}:{number}: id {task.id!r} occurred before"))
+        else:
+            tasks[task.id] = task
+    if not tasks:
+        detail = f"; first problem: {problems[0]}" if problems else ""
+        raise DataError(f"task file {path} holds no usable task{detail}")
+    return list(tasks.values()), problems

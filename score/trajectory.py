@@ -1,0 +1,200 @@
+"""Trajectories and their files: `*_bc_init_trajectories.jsonl` and `*_mps_trajectories.jsonl`.
+
+In memory a trajectory is question, plan and steps. On disk the two files differ (METHOD.md, section 3): a BC row
+keeps the plan as `first_thought`, a mentored row as `steps[0]` with empty code. Only this module knows the keys;
+it reads our files and those of the original release.
+
+Step numbers shown to models and written as `correction_start_step` count from 1, where step 1 is the plan;
+`mistake_step_index` counts the same list from 0.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from score.errors import DataError
+from score.tasks import Task, problem_in, read_json_lines
+
+NO_CODE = "No Code Executed."
+_LABEL = re.compile(r"^\s*(?:first[\s_-]*thought|thought)\s*:\s*", re.IGNORECASE)
+
+
+def without_label(thought: str) -> str:
+    """A thought without the `Thought:` / `First Thought:` that teachers put before it."""
+    return _LABEL.sub("", thought, count=1).strip()
+
+
+class Step(BaseModel):
+    """One action and what came of it. `status` is the interpreter's (`ok`, `error`, `timeout` ...)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    thought: str
+    code: str = ""
+    observation: str = ""
+    is_finished: bool = False
+    status: str | None = None
+
+
+class KeyStep(BaseModel):
+    """The teacher's correction at the student's first critical error.
+
+    `prefix_steps` are the verified steps before it (the plan is not among them), so that nothing has to be
+    parsed out of `context_before_intervention`, which is kept for readers of the original format.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    teacher_guided_step: Step
+    student_mistake: list[Step]
+    mistake_step_index: int
+    correction_suggestion: str = ""
+    context_before_intervention: str = "None"
+    is_valid: bool = False
+    prefix_steps: list[Step] | None = None
+    prefix_plan: str | None = None
+
+
+class Verdict(BaseModel):
+    """Whether the answer is right and who said so: `by` is a rule's name or a model id."""
+
+    correct: bool
+    by: str
+    evidence: str = ""
+
+
+class Trajectory(BaseModel):
+    """A task, the plan and the steps taken. `answer` is what the last step handed in, or None."""
+
+    task: Task
+    plan: str | None
+    steps: list[Step]
+    verdict: Verdict | None = None
+    key_steps: list[KeyStep] = Field(default_factory=list)
+    is_hard: bool = False
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def answer(self) -> str | None:
+        last = self.steps[-1] if self.steps else None
+        return last.observation.strip() if last is not None and last.is_finished else None
+
+    @property
+    def correct(self) -> bool:
+        return self.verdict is not None and self.verdict.correct
+
+
+def _stamp() -> str:
+    return datetime.now().strftime("%Y%m%d_%H%M%S")
+
+
+def bc_row(trajectory: Trajectory) -> dict[str, Any]:
+    """The row of `*_bc_init_trajectories.jsonl`."""
+    verdict = trajectory.verdict
+    return {
+        "timestamp": _stamp(),
+        "first_thought": trajectory.plan or "",
+        "steps": [step.model_dump(exclude_none=True) for step in trajectory.steps],
+        "original_task_info": trajectory.task.model_dump(),
+        "evaluation_result": {"equivalent": verdict.correct, "by": verdict.by} if verdict else None,
+        **trajectory.extra,
+    }
+
+
+def mps_row(trajectory: Trajectory) -> dict[str, Any]:
+    """The row of `*_mps_trajectories.jsonl`."""
+    verdict = trajectory.verdict
+    plan = Step(thought=trajectory.plan or "", observation=NO_CODE)
+    row = {
+        "timestamp": _stamp(),
+        "steps": [step.model_dump(exclude_none=True) for step in [plan, *trajectory.steps]],
+        "original_task_info": trajectory.task.model_dump(),
+        "evaluation_result": {
+            "is_correct": trajectory.correct,
+            "error_analysis": None if trajectory.correct else trajectory.extra.get("error_analysis", "Not finished"),
+            "correction_start_step": None,
+            "correction_suggestion": None,
+            "by": verdict.by if verdict else None,
+        },
+        "repair_steps": [key_step.model_dump(exclude_none=True) for key_step in trajectory.key_steps],
+        **trajectory.extra,
+    }
+    return row | {"is_hard_sample": True} if trajectory.is_hard else row
+
+
+def _verdict(recorded: object) -> Verdict | None:
+    """The verdict of a recorded row: ours is an object, the release's BC file holds the judge's raw string."""
+    if isinstance(recorded, str):
+        try:
+            recorded = json.loads(recorded)
+        except json.JSONDecodeError:
+            return None  # the release also keeps replies that nobody could read: unscored
+    if not isinstance(recorded, dict):
+        return None
+    correct = recorded.get("equivalent", recorded.get("is_correct"))
+    if not isinstance(correct, bool):
+        return None
+    return Verdict(correct=correct, by=str(recorded.get("by") or "recorded"))
+
+
+_KNOWN = {
+    "timestamp",
+    "first_thought",
+    "steps",
+    "original_task_info",
+    "evaluation_result",
+    "repair_steps",
+    "is_hard_sample",
+}
+
+
+def parse_row(row: dict[str, Any]) -> Trajectory:
+    """A trajectory from a row of either file. Raises pydantic's `ValidationError`, `KeyError` or `DataError`."""
+    recorded = row["steps"]
+    failed = [step for step in recorded if "error" in step and "thought" not in step]
+    if failed:
+        raise DataError(f"a step failed while it was recorded: {failed[0]['error']}")
+    steps = [Step.model_validate(step) for step in recorded]
+    if "first_thought" in row:
+        plan = without_label(row["first_thought"])
+    elif steps and not steps[0].code.strip():
+        plan = without_label(steps.pop(0).thought)
+    else:
+        plan = None
+    for step in steps:
+        step.thought = without_label(step.thought)
+    return Trajectory(
+        task=Task.model_validate(row["original_task_info"]),
+        plan=plan,
+        steps=steps,
+        verdict=_verdict(row.get("evaluation_result")),
+        key_steps=[KeyStep.model_validate(key_step) for key_step in row.get("repair_steps") or []],
+        is_hard=bool(row.get("is_hard_sample")),
+        extra={key: value for key, value in row.items() if key not in _KNOWN},
+    )
+
+
+def read_trajectories(path: str | Path) -> Iterator[Trajectory | DataError]:
+    """Yield the trajectories of a file; a line that cannot be read yields a `DataError` naming its number."""
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"trajectory file {path} does not exist (looked from {Path.cwd()}); run its generator first")
+    for number, row in read_json_lines(path):
+        if isinstance(row, DataError):
+            yield row
+            continue
+        try:
+            if not isinstance(row, dict):
+                raise DataError("not a JSON object")
+            yield parse_row(row)
+        except ValidationError as error:
+            yield DataError(f"{path}:{number}: {problem_in(error)}")
+        except KeyError as error:
+            yield DataError(f"{path}:{number}: key {error} is missing")
+        except DataError as error:
+            yield DataError(f"{path}:{number}: {error}")
