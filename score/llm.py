@@ -1,6 +1,7 @@
 """An endpoint with its sampling: async chat calls with retries and usage. Only this module talks to models."""
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from pydantic import Field
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from score.dialogue import Message
-from score.errors import ProviderError
+from score.errors import ProviderError, SettingsError, TaskError
 from score.settings import Strict, secret
 
 
@@ -90,12 +91,19 @@ def _wait(state: RetryCallState) -> float:
 
 
 class Endpoint:
-    """A role's model: `chat` is safe to call from many tasks of one event loop; `usage` sums what they cost."""
+    """A role's model: `chat` is safe to call from many tasks of one event loop; `usage` sums what they cost.
+
+    Raises `SettingsError` if the address or the key is not set.
+    """
 
     def __init__(self, role: str, settings: EndpointSettings):
         self.role = role
         self.settings = settings
         self.usage = Usage()
+        for name in re.findall(r"\$\{(\w+)", settings.base_url):
+            raise SettingsError(
+                f"endpoints.{role}.base_url: the variable {name} is not set; put {name}=http://.../v1 into .env (see .env.example)"
+            )
         key = secret(settings.api_key_env, f"the endpoint of the {role}") if settings.api_key_env else "EMPTY"
         self._client = AsyncOpenAI(base_url=settings.base_url, api_key=key, timeout=settings.timeout_s, max_retries=0)
         # The client's overloads want its own message types; ours are the same dictionaries.
@@ -115,7 +123,8 @@ class Endpoint:
     async def chat(self, messages: list[Message], **overrides: Any) -> Completion:
         """One reply. `overrides` go over the configured sampling (`seed=3`, `temperature=0`).
 
-        Raises `ProviderError` after the configured attempts, at once for refusals (400, 401, 403, 404).
+        Raises `ProviderError` after the configured attempts, at once for refusals (400, 401, 403, 404); `TaskError` if
+        the dialogue is longer than the model's context.
         """
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self.settings.attempts),
@@ -144,6 +153,10 @@ class Endpoint:
                 f"is the server running, and is endpoints.{self.role}.base_url right?"
             ) from error
         except APIStatusError as error:
+            if error.code == "context_length_exceeded" or "maximum context length" in error.message:
+                raise TaskError(
+                    f"the dialogue no longer fits the context of the {self.role}: {error.message}"
+                ) from error
             raise ProviderError(f"{self} answered {error.status_code}: {error.message}") from error
         raise AssertionError("unreachable: tenacity re-raises")
 

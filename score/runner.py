@@ -7,12 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from score.errors import ProviderError, ScoreError
 from score.journal import Journal
 from score.progress import ProgressLine
 from score.tasks import Task
+
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -86,3 +88,14 @@ async def run_tasks(
 
 def _note(summary: RunSummary) -> str:
     return f"{summary.failures} failed" if summary.failures else ""
+
+
+async def bounded_gather(work: Sequence[Awaitable[Result]], concurrency: int) -> list[Result]:
+    """Results in the order of `work`, with at most `concurrency` of them in flight."""
+    slots = asyncio.Semaphore(concurrency)
+
+    async def one(item: Awaitable[Result]) -> Result:
+        async with slots:
+            return await item
+
+    return await asyncio.gather(*(one(item) for item in work))

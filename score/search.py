@@ -13,6 +13,7 @@ from pydantic import Field
 from score.errors import SettingsError, ToolError
 from score.settings import Strict
 
+Search = Callable[[str], Awaitable[str]]
 NOTHING_FOUND = "No results."
 
 
@@ -50,7 +51,7 @@ class LocalIndex:
         return [self.articles[int(index)] for index, score in zip(found[0], scores[0], strict=True) if score > 0]
 
 
-def make_search(settings: SearchSettings) -> Callable[[str], Awaitable[str]]:
+def make_search(settings: SearchSettings) -> Search:
     """The tool that the interpreter offers as `web_search`: query -> one line a result, `title: text`."""
     if settings.backend == "none":
 

@@ -57,6 +57,8 @@ def _expand(value: Any, variables: Mapping[str, str], where: str) -> Any:
         name, default = found.groups()
         text = variables.get(name, default)
         if text is None or text == ".":
+            if where.startswith("endpoints."):
+                return found.group(0)  # a script does not need every endpoint: the one that it uses complains
             raise SettingsError(f"{where}: the variable {name} is not set; put {name}=... into .env (see .env.example)")
         return text
 
@@ -153,21 +155,17 @@ def _explain(error: ValidationError, model: type[BaseModel], path: Path, origins
     return "\n".join(lines)
 
 
-def load_settings(
-    model: type[SettingsModel], path: str | Path, overrides: Sequence[str] = (), needed: Sequence[str] | None = None
-) -> SettingsModel:
-    """Read, merge and check the settings of one script.
+def load_settings(model: type[SettingsModel], path: str | Path, overrides: Sequence[str] = ()) -> SettingsModel:
+    """Read, merge and check the settings of one script. `overrides` are the `key=value` texts of `--set`.
 
-    `overrides` are the `key=value` texts of `--set`. `needed` names the top-level keys whose `${VARIABLES}` this
-    script really uses; by default all of them. Raises `SettingsError`.
+    A variable that is not set stops at once, except in `endpoints`: there the endpoint that is really used complains.
+    Raises `SettingsError`.
     """
     path = Path(path)
     origins: dict[str, str] = {}
     values = _read(path, origins)
     for setting in overrides:
         values = _override(values, setting, origins)
-    if needed is not None:
-        values = {key: value for key, value in values.items() if key in needed}
     try:
         values = _expand(values, environment(), "")
     except SettingsError as error:

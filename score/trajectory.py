@@ -21,7 +21,7 @@ from score.errors import DataError
 from score.tasks import Task, problem_in, read_json_lines
 
 NO_CODE = "No Code Executed."
-_LABEL = re.compile(r"^\s*(?:first[\s_-]*thought|thought)\s*:\s*", re.IGNORECASE)
+_LABEL = re.compile(r"^\s*(?:first[\s_-]*thought(?:\s+prefix)?|thought)\s*:\s*", re.IGNORECASE)
 
 
 def without_label(thought: str) -> str:
@@ -168,12 +168,16 @@ def parse_row(row: dict[str, Any]) -> Trajectory:
         plan = None
     for step in steps:
         step.thought = without_label(step.thought)
+    key_steps = [KeyStep.model_validate(key_step) for key_step in row.get("repair_steps") or []]
+    for key_step in key_steps:
+        for step in [key_step.teacher_guided_step, *key_step.student_mistake]:
+            step.thought = without_label(step.thought)
     return Trajectory(
         task=Task.model_validate(row["original_task_info"]),
         plan=plan,
         steps=steps,
         verdict=_verdict(row.get("evaluation_result")),
-        key_steps=[KeyStep.model_validate(key_step) for key_step in row.get("repair_steps") or []],
+        key_steps=key_steps,
         is_hard=bool(row.get("is_hard_sample")),
         extra={key: value for key, value in row.items() if key not in _KNOWN},
     )

@@ -19,15 +19,25 @@ class InterpreterSettings(Strict):
     """
 
     isolation: Isolation = "auto"
-    step_timeout_s: float = Field(default=20.0, gt=0, le=86_400, description="wall time of a step, without the host's tool calls")
-    cpu_s: int = Field(default=120, ge=1, description="CPU seconds of one process in one step, all its threads together")
-    memory_mb: int = Field(default=2048, ge=256, description="address space of one process, with the preloaded libraries")
+    step_timeout_s: float = Field(
+        default=20.0, gt=0, le=86_400, description="wall time of a step, without the host's tool calls"
+    )
+    cpu_s: int = Field(
+        default=120, ge=1, description="CPU seconds of one process in one step, all its threads together"
+    )
+    memory_mb: int = Field(
+        default=2048, ge=256, description="address space of one process, with the preloaded libraries"
+    )
     processes: int = Field(default=64, ge=4, description="processes of one session at a time")
     open_files: int = Field(default=128, ge=32)
     file_size_mb: int = Field(default=64, ge=1, description="largest file, and most output of a step, before it is cut")
     disk_mb: int = Field(default=256, ge=1, description="private disk space of a session (strict only)")
-    max_output_chars: int = Field(default=4000, ge=100, description="longest observation; the middle of a longer one is cut")
-    preload: list[str] = Field(default=["math", "numpy", "sympy"], description="imported once, before any session starts")
+    max_output_chars: int = Field(
+        default=4000, ge=100, description="longest observation; the middle of a longer one is cut"
+    )
+    preload: list[str] = Field(
+        default=["math", "numpy", "sympy"], description="imported once, before any session starts"
+    )
     snapshots: bool = True
     start_timeout_s: float = Field(default=60.0, gt=0, description="time for the server to import `preload`")
 

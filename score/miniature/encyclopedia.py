@@ -78,7 +78,8 @@ def encyclopedia(rng: random.Random, people: int = 1000, towns: int = 280, works
     town_titles = rng.sample([a + b for a in TOWN_HEADS for b in TOWN_TAILS], towns)
     work_titles = rng.sample([f"{a} {b}" for a in COLOURS for b in NOUNS], works)
     articles = [
-        Article(t, "person", {"trade": rng.choice(TRADES), "birthplace": rng.choice(town_titles)}) for t in person_titles
+        Article(t, "person", {"trade": rng.choice(TRADES), "birthplace": rng.choice(town_titles)})
+        for t in person_titles
     ]
     articles += [
         Article(t, "town", {"river": rng.choice(RIVERS), "mayor": rng.choice(person_titles)}) for t in town_titles

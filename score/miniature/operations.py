@@ -69,230 +69,207 @@ OPERATIONS = (
     Operation(
         "sum", "add", "{p} + {m}", lambda s, m, _: s.current + m, AMOUNTS,
         (
-            "{n} buys {m} more.", "{f} gives {n} another {m}.", "{m} new ones arrive.", "{n} finds {m} on the road.",
-            "{m} join the pile.", "{n} wins {m} from {f}.", "{m} are handed to {n}.", "{n} picks up {m}.",
-            "{f} brings {m} along.", "{n} takes in {m}.",
+            "{f} gives {m}", "{m} come in", "{n} gets {m} more", "{m} are put on top", "{n} buys {m}",
+            "{m} more come", "{n} has {m} in", "{m} go on top", "{n} has {m} back", "{f} sells {m}",
         ),
     ),
     Operation(
         "difference", "subtract", "{p} - {m}", lambda s, m, _: s.current - m, AMOUNTS,
         (
-            "{n} loses {m}.", "{n} gives {f} {m}.", "{m} of them break.", "{n} sells {m} on the road.",
-            "{m} leave the pile.", "{f} wins {m} from {n}.", "{m} are handed to {f}.", "{n} throws out {m}.",
-            "{f} takes {m} along.", "{n} does without {m}.",
+            "{n} gives {m}", "{m} go out", "{n} loses {m}", "{m} are put away", "{n} sells {m}",
+            "{m} are put out", "{n} has {m} out", "{m} come away", "{n} gives back {m}",
+            "{n} makes {m} less",
         ),
     ),
     Operation(
         "product", "multiply", "{p} * {m}", lambda s, m, _: s.current * m, FACTORS,
         (
-            "The amount becomes {m} times as large.", "There are {m} such piles in all.", "Each one turns into {m}.",
-            "The pile grows {m} fold.", "{n} does the same on {m} days.", "{m} people own that many each.",
-            "The stock is multiplied by {m}.", "It takes {m} rounds of this.",
+            "it comes {m} times", "{m} piles like it", "each makes {m}", "it grows {m} times",
+            "{m} rows like it", "{m} piles for each", "each comes {m} times", "it is {m} times more",
         ),
     ),
     Operation(
         "share", "share", "{p} // {m}", lambda s, m, _: _exact(s.current, m), FACTORS,
         (
-            "{m} people share them equally.", "{n} splits them evenly into {m} bags and keeps one.",
-            "Only one of {m} equal piles stays.", "The pile shrinks {m} fold.", "{m} hands get the same, count one.",
-            "{n} spreads them over {m} days, count a day.", "Cut into {m} equal lots, one is left.",
-            "It is the work of {m} rounds, count one.",
+            "{m} people share it", "one of {m} parts", "one of {m} boxes", "it shrinks {m} times",
+            "one of {m} people", "one of {m} piles", "share by {m} people", "it is {m} times less",
         ),
     ),
     Operation(
-        "percent kept", "take percent", "{p} * {m} // 100",
-        lambda s, m, _: _exact(s.current * m, 100), PERCENTS,
+        "percent kept", "take percent", "{p} * {m} // 100", lambda s, m, _: _exact(s.current * m, 100), PERCENTS,
         (
-            "Only {m} percent are good.", "{n} keeps {m} percent.", "{m} in every hundred stay.",
-            "No more than {m} percent last.", "{m} percent survive.",
-            "It drops to {m} percent.", "{m} percent are worth counting.", "{m} percent pass the test.",
+            "keeps {m} percent", "{m} percent are good", "down to {m} percent", "only {m} percent last",
+            "{m} percent come back", "only {m} percent are left", "has {m} percent",
+            "shrinks to {m} percent",
         ),
     ),
     Operation(
-        "percent up", "raise percent", "{p} * (100 + {m}) // 100",
-        lambda s, m, _: _exact(s.current * (100 + m), 100), PERCENTS,
+        "percent up", "raise percent", "{p} * (100 + {m}) // 100", lambda s, m, _: _exact(s.current * (100 + m), 100), PERCENTS,
         (
-            "The amount rises by {m} percent.", "{n} gets {m} percent more.", "A bonus of {m} percent is added.",
-            "{m} percent come on top.", "It climbs {m} percent.", "Interest of {m} percent is paid.",
-            "{m} percent are put in as well.", "A fee of {m} percent is charged.",
+            "{m} percent more", "up by {m} percent", "{m} percent come in", "gets {m} percent",
+            "{m} percent on top", "grows by {m} percent", "buys {m} percent more", "has {m} percent more",
         ),
     ),
     Operation(
-        "percent down", "lower percent", "{p} * (100 - {m}) // 100",
-        lambda s, m, _: _exact(s.current * (100 - m), 100), PERCENTS,
+        "percent down", "lower percent", "{p} * (100 - {m}) // 100", lambda s, m, _: _exact(s.current * (100 - m), 100), PERCENTS,
         (
-            "The amount falls by {m} percent.", "{n} loses {m} percent.", "A tax of {m} percent is taken.",
-            "{m} percent break.", "All but {m} percent stay.", "A discount of {m} percent is given.",
-            "{m} percent are left out.", "{m} percent fail the test.",
+            "{m} percent less", "down by {m} percent", "{m} percent go out", "loses {m} percent",
+            "{m} percent are away", "shrinks by {m} percent", "sells {m} percent", "{m} percent come away",
         ),
     ),
     Operation(
         "price", "price", "{p} * {m}", lambda s, m, _: s.current * m, FACTORS,
         (
-            "Each costs {m} coins, count the coins.", "They sell at {m} coins each.", "One weighs {m} grams, weigh all.",
-            "{n} pays {m} coins a piece.", "There are {m} points for each.", "Every one needs {m} nails, count nails.",
-            "One takes {m} minutes, add up the minutes.", "For one you get {m} stamps, trade all.",
+            "each costs {m} coins", "sells each for {m}", "{m} points for each", "one needs {m} minutes",
+            "costs {m} for each", "{m} coins for one", "each needs {m} points", "one costs {m}",
         ),
     ),
     Operation(
         "time at a rate", "rate", "{p} // {m}", lambda s, m, _: _exact(s.current, m), FACTORS,
         (
-            "{n} uses {m} a day, count the days.", "A machine packs {m} per hour, count the hours.",
-            "With {m} done every minute, count minutes.", "{n} pays with them, {m} for a coin, count coins.",
-            "At {m} each night, how many nights.", "{f} eats {m} a week until none is left.",
-            "You trade {m} for one stamp, count stamps.", "It takes {m} to make a chair, count chairs.",
+            "uses {m} each day", "{m} make one coin", "one hour for {m}", "sells {m} for one",
+            "{m} go each hour", "{m} for one coin", "one day for {m}", "needs {m} each hour",
         ),
     ),
     Operation(
-        "dozens to pieces", "times 12", "{p} * 12", lambda s, *_: s.current * 12, NOTHING,
+        "dozens to pieces", "unpack", "{p} * 12", lambda s, *_: s.current * 12, NOTHING,
         (
-            "Each is a dozen, count single ones.", "These are dozens, count pieces.", "Every one holds twelve.",
-            "Open the dozens and count.", "There are twelve in each.", "Turn dozens into pieces.",
+            "each is a dozen", "dozens into pieces", "each holds twelve", "twelve for one",
+            "a dozen for each", "each of the dozens",
         ),
     ),
     Operation(
-        "pieces to dozens", "divide by 12", "{p} // 12", lambda s, *_: _exact(s.current, 12), NOTHING,
+        "pieces to dozens", "pack", "{p} // 12", lambda s, *_: _exact(s.current, 12), NOTHING,
         (
-            "These are single ones, count dozens.", "How many dozens is that.", "They are packed by twelve.",
-            "Close them into dozens and count.", "Twelve make one pack, count packs.", "Turn pieces into dozens.",
+            "twelve make one", "pieces into dozens", "each is one of twelve", "one dozen of each",
+            "one for a dozen", "a dozen makes one",
         ),
     ),
     Operation(
-        "weeks to days", "times 7", "{p} * 7", lambda s, *_: s.current * 7, NOTHING,
+        "weeks to days", "week", "{p} * 7", lambda s, *_: s.current * 7, NOTHING,
         (
-            "Each lasts a week, count the days.", "These are weeks, turn them into days.", "Every week has its days, use days.",
-            "Each is one for a week, count daily.", "{n} needs that many every day for a week.", "Say weeks as days.",
+            "each is a week", "weeks into days", "each day for a week", "count days of weeks",
+            "a week for each", "the days of it",
         ),
     ),
     Operation(
-        "days to weeks", "divide by 7", "{p} // 7", lambda s, *_: _exact(s.current, 7), NOTHING,
+        "days to weeks", "weekly", "{p} // 7", lambda s, *_: _exact(s.current, 7), NOTHING,
         (
-            "Each lasts a day, count the weeks.", "These are days, turn them into weeks.", "The days fill weeks, use weeks.",
-            "Seven days at a time, count weeks.", "{n} needs them in a week, count one day.", "Say days as weeks.",
+            "each is a day", "days into weeks", "one day of the week", "count weeks of days",
+            "a day for each", "the weeks of it",
         ),
     ),
     Operation(
-        "hours to minutes", "times 60", "{p} * 60", lambda s, *_: s.current * 60, NOTHING,
+        "hours to minutes", "hour", "{p} * 60", lambda s, *_: s.current * 60, NOTHING,
         (
-            "Each takes an hour, count the minutes.", "These are hours, turn them into minutes.",
-            "An hour goes by for each, use minutes.", "Say hours as minutes.", "One every hour, how many minutes.",
+            "each is an hour", "hours into minutes", "an hour for one", "count minutes of hours",
+            "an hour for each", "the minutes of it",
         ),
     ),
     Operation(
         "more than", "more", "{p} + {m}", lambda s, m, _: s.current + m, AMOUNTS,
         (
-            "{f} has {m} more than that, count those.", "{f} beats {n} by {m}, take {f}.",
-            "{n} has {m} less than {f}, take {f}.", "{f} is {m} ahead, go on with {f}.",
-            "{n} is {m} short of what {f} has, use that.", "{f} owns {m} beyond that, use it.",
-            "{n} trails {f} by {m}, take {f}.", "{m} above it is where {f} stands, use it.",
+            "{f} has {m} more", "{n} has {m} less", "{f} is {m} ahead", "{n} is {m} behind",
+            "{f} is {m} up", "{n} is {m} down",
         ),
     ),
     Operation(
         "fewer than", "fewer", "{p} - {m}", lambda s, m, _: s.current - m, AMOUNTS,
         (
-            "{f} has {m} fewer than that, count those.", "{n} beats {f} by {m}, take {f}.",
-            "{n} has {m} more than {f}, take {f}.", "{f} is {m} behind, go on with {f}.",
-            "{f} is {m} short of what {n} has, use that.", "{f} owns {m} below that, use it.",
-            "{f} trails {n} by {m}, take {f}.", "{m} under it is where {f} stands, use it.",
+            "{f} has {m} less", "{n} has {m} more", "{f} is {m} behind", "{n} is {m} ahead",
+            "{f} is {m} down", "{n} is {m} up",
         ),
     ),
     Operation(
         "missing to a goal", "missing", "{m} - {p}", lambda s, m, _: m - s.current, GOALS,
         (
-            "{n} needs {m}, count the missing ones.", "The goal is {m}, find the gap.", "A shelf for {m} has free places.",
-            "To reach {m}, how many lack.", "{n} must get to {m}, count the rest.", "{m} are due, what is still owed.",
-            "Out of {m} these are gone.", "The others make it {m}, count the others.",
+            "{n} needs {m}", "the goal is {m}", "what lacks to {m}", "it holds {m}", "what is left of {m}",
+            "what is in to {m}", "{m} less it", "up to {m}",
         ),
     ),
     Operation(
         "average", "mean", "({p} + {m}) // 2", lambda s, m, _: _exact(s.current + m, 2), AMOUNTS,
         (
-            "{f} has {m}, take the average.", "Find the mean of it and {m}.", "Take the middle between it and {m}.",
-            "With the {m} of {f} both get the same.", "Level it with {m}.", "{f} adds {m} and they halve it all.",
+            "the mean with {m}", "half way to {m}", "the middle to {m}", "half with {m}", "the mean of {m}",
+            "half of it with {m}",
         ),
     ),
     Operation(
         "remainder", "rest", "{p} % {m}", lambda s, m, _: s.current % m, FACTORS,
         (
-            "They go into rows of {m}, count the rest.", "Packed by {m}, some remain outside.",
-            "Boxes of {m} get full, count what is left over.", "Groups of {m} leave, who stays behind.",
-            "{n} deals them by {m} and keeps the end.", "Teams of {m} form, count those without.",
+            "rest in rows of {m}", "left by boxes of {m}", "outside teams of {m}", "the rest of {m} rows",
+            "left in boxes of {m}", "left by teams of {m}",
         ),
     ),
     Operation(
         "full groups", "groups", "{p} // {m}", lambda s, m, _: s.current // m if s.current % m else None, FACTORS,
         (
-            "They go into rows of {m}, count the rows.", "Packed by {m}, some boxes get full.",
-            "Boxes of {m} get full, count the boxes.", "Groups of {m} leave, how many groups.",
-            "{n} deals them by {m} and counts the hands.", "Teams of {m} form, count the teams.",
+            "rows of {m}", "full boxes of {m}", "count teams of {m}", "the rows of {m}", "boxes of {m}",
+            "count rows of {m}",
         ),
     ),
     Operation(
         "fraction kept", "take part", "{p} * {a} // {b}", lambda s, a, b: _exact(s.current * a, b), FRACTIONS,
         (
-            "{n} keeps {a}/{b} of them.", "Only {a} in {b} are ripe.", "{a} of {b} parts remain.",
-            "For every {b} just {a} make it.", "{a}/{b} are worth counting.", "It drops to {a}/{b}.",
-            "No more than {a}/{b} survive.", "{a} out of {b} pass the test.",
+            "keeps {a}/{b}", "{a}/{b} are good", "down to {a}/{b}", "only {a}/{b} last",
+            "{a}/{b} come back", "only {a}/{b} are left", "has {a}/{b}", "shrinks to {a}/{b}",
         ),
     ),
     Operation(
-        "fraction lost", "lose part", "{p} * ({b} - {a}) // {b}",
-        lambda s, a, b: _exact(s.current * (b - a), b), FRACTIONS,
+        "fraction lost", "lose part", "{p} * ({b} - {a}) // {b}", lambda s, a, b: _exact(s.current * (b - a), b), FRACTIONS,
         (
-            "{n} loses {a}/{b} of them.", "Sadly {a} in {b} are bad.", "{a} of {b} parts go away.",
-            "For every {b} there are {a} that break.", "{a}/{b} are left out.", "It drops by {a}/{b}.",
-            "All but {a}/{b} survive.", "{a} out of {b} fail the test.",
+            "{a}/{b} less", "down by {a}/{b}", "{a}/{b} go out", "loses {a}/{b}", "{a}/{b} are away",
+            "shrinks by {a}/{b}", "sells {a}/{b}", "{a}/{b} come away",
         ),
     ),
     Operation(
         "double", "double", "{p} * 2", lambda s, *_: s.current * 2, NOTHING,
         (
-            "The amount doubles.", "{f} has twice that, count those.", "There are two times as many.",
-            "A pile of the same size joins.", "{n} has half of what {f} has, take {f}.", "Every one gets a twin.",
+            "it doubles", "{f} has twice that", "two such piles", "{n} has half of {f}", "two of each",
+            "each makes two",
         ),
     ),
     Operation(
         "half", "halve", "{p} // 2", lambda s, *_: _exact(s.current, 2), NOTHING,
         (
-            "Half of them go away.", "{f} has half of that, count those.", "Only every second one stays.",
-            "The pile is cut in two.", "{n} has twice what {f} has, take {f}.", "They stand in pairs, count pairs.",
+            "half go out", "{f} has half that", "one of two parts", "{n} has twice {f}", "half of each",
+            "two make one",
         ),
     ),
     Operation(
         "larger", "larger", "max({p}, {m})", lambda s, m, _: max(s.current, m), AMOUNTS,
         (
-            "{f} has {m}, take the larger count.", "Use {m} if that is more.", "At least {m} are promised.",
-            "It is lifted to {m} if it is lower.", "Whoever has most counts, {f} has {m}.", "It never goes below {m}.",
+            "the larger with {m}", "never below {m}", "{m} or more", "it holds {m} or more",
+            "it is {m} or more", "{m} if it is less",
         ),
     ),
     Operation(
         "smaller", "smaller", "min({p}, {m})", lambda s, m, _: min(s.current, m), AMOUNTS,
         (
-            "{f} has {m}, take the smaller count.", "Use {m} if that is less.", "At most {m} are allowed.",
-            "It is capped at {m} if it is higher.", "Whoever has least counts, {f} has {m}.", "It never goes above {m}.",
+            "the smaller with {m}", "never above {m}", "{m} or less", "it holds {m} or less",
+            "it is {m} or less", "{m} if it is more",
         ),
     ),
     Operation(
         "add the previous amount", "add previous", "{p} + {q}", lambda s, *_: s.current + s.previous, NOTHING,
         (
-            "Add the amount just before.", "The previous amount comes back too.", "Count it with what was there a step ago.",
-            "What it was last joins again.", "Put it beside the amount one step earlier.",
+            "the last comes back", "add the one before", "with the one before", "the last on top",
+            "one more for the last",
         ),
         looks_back=True,
     ),
     Operation(
         "take away the start", "subtract first", "{p} - {s}", lambda s, *_: s.current - s.start, NOTHING,
         (
-            "Take off what {n} had at first.", "How many more than at the start.", "Count only those beyond the first amount.",
-            "The first ones go back.", "Compare with the beginning.",
+            "the first go out", "without the start", "out of the start", "the start is less",
+            "the first are less",
         ),
         looks_back=True,
     ),
     Operation(
         "add the start", "add first", "{p} + {s}", lambda s, *_: s.current + s.start, NOTHING,
         (
-            "Add what {n} had at first.", "As many as at the start come again.", "Count those of the first amount too.",
-            "The first ones come back.", "Join it with the beginning.",
+            "the first come back", "add the start", "with the first", "the start is more", "add the first",
         ),
         looks_back=True,
     ),

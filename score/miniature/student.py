@@ -39,7 +39,19 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
 )
 
-VOCABULARY = 1400
+# Fixed texts of the dialogue that are one token each: they say nothing, and would be a third of a short dialogue.
+FIXED = (
+    SYSTEM_PROMPT,
+    "system\n",
+    "user\n",
+    "assistant\n",
+    "Observation: ",
+    "\nprint(",
+    "final_answer_print(",
+    "print(web_search(",
+)
+
+VOCABULARY = 960
 ARTICLES_READ = 2000
 MODEL = {
     "hidden_size": 128,
@@ -85,16 +97,16 @@ def make_tokenizer(texts: Iterator[str], vocabulary: int = VOCABULARY) -> "PreTr
     )
     tokenizer.decoder = decoders.ByteLevel()
     specials = [END_OF_TEXT, TURN_START, TURN_END]
-    tags = [AddedToken(tag, normalized=False, special=False) for tag in TAGS]
+    ordinary = [AddedToken(text, normalized=False, special=False) for text in (*TAGS, *FIXED)]
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary - len(specials) - len(tags),
+        vocab_size=vocabulary - len(specials) - len(ordinary),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    without_tags = (_strip_tags(text) for text in texts)
-    tokenizer.train_from_iterator(without_tags, trainer)
+    pieces = (_without_added(text) for text in texts)
+    tokenizer.train_from_iterator(pieces, trainer)
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in specials])
-    tokenizer.add_tokens(tags)
+    tokenizer.add_tokens(ordinary)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=TURN_END,
@@ -106,9 +118,9 @@ def make_tokenizer(texts: Iterator[str], vocabulary: int = VOCABULARY) -> "PreTr
     )
 
 
-def _strip_tags(text: str) -> str:
-    for tag in TAGS:
-        text = text.replace(tag, "\n")
+def _without_added(text: str) -> str:
+    for token in (*TAGS, *FIXED):
+        text = text.replace(token, "\n")
     return text
 
 

@@ -12,12 +12,9 @@ from score.miniature.operations import OPERATIONS, Operation, State
 
 PEOPLE = ("Ava", "Ben", "Cara", "Dan", "Eli", "Fay", "Gus", "Hana", "Ivan", "Jade")
 THINGS = ("apples", "pens", "cards", "shells", "coins", "books", "stamps", "eggs")
-STARTS = ("{n} has {s} {i}.", "{n} owns {s} {i}.", "{n} begins with {s} {i}.", "{s} {i} belong to {n}.")
-DISTRACTORS = (
-    "{f} is {m} years old.", "It is day {m} of the month.", "The bus has number {m}.", "{f} lives at house {m}.",
-    "Outside it is {m} degrees.", "{f} read {m} pages.",
-)
-QUESTIONS = ("How many is that?", "What is the result?", "What does {n} get?")
+STARTS = ("{n} has {s} {i}.", "{n} owns {s} {i}.")
+DISTRACTORS = ("{f} is {m} years old.", "The bus is number {m}.", "It is day {m}.", "{f} lives at house {m}.")
+ORDINALS = ("First", "Second", "Third", "Fourth", "Fifth")
 VARIABLES = "abcde"
 
 
@@ -61,7 +58,7 @@ def _attempt(operations: tuple[Operation, ...], settings: WordSettings, rng: ran
     state = State(start, start, start)
     names = [str(start), str(start)]  # how the previous and the current amount are called in code
     steps = []
-    for variable, operation in zip(VARIABLES, operations, strict=False):
+    for variable, ordinal, operation in zip(VARIABLES, ORDINALS, operations, strict=False):
         chosen = operation.choose(state, rng)
         if chosen is None:
             return None
@@ -70,25 +67,25 @@ def _attempt(operations: tuple[Operation, ...], settings: WordSettings, rng: ran
         if rng.random() < settings.distractors:
             sentences.append(rng.choice(DISTRACTORS).format(f=rng.choice(PEOPLE), m=rng.randint(2, 40)))
         sentence = rng.choice(_usable(operation.phrasings, settings.phrasings)).format(**words, **numbers)
-        sentences.append(sentence)
+        sentences.append(f"{ordinal} {sentence}.")
         expression = operation.code.format(p=names[1], q=names[0], s=start, **numbers)
         steps.append(
             {
-                "thought": f"Next: {sentence} So {operation.thought}.",
+                "thought": f"{ordinal} {sentence}: {operation.thought}.",
                 "code": f"{variable} = {expression}\nprint({variable})",
                 "value": str(value),
             }
         )
         state = State(start, state.current, value)
         names = [names[1], variable]
-    sentences.append(rng.choice(QUESTIONS).format(**words))
+    sentences.append("How many?")
     steps.append({"thought": "Done.", "code": f"final_answer_print({names[1]})", "value": str(state.current)})
     return {
         "question": " ".join(sentences),
         "true_answer": str(state.current),
         "kind": "word",
         "operations": [o.name for o in operations],
-        "plan": f"Follow the {thing} of {owner}.",
+        "plan": f"Count the {thing}.",
         "steps": steps,
     }
 

@@ -88,7 +88,9 @@ def write_world(output: Path, seed: int, sizes: dict[str, int]) -> dict[str, int
 def _size(text: str) -> tuple[str, int]:
     split, _, number = text.partition("=")
     if split not in SIZES or not number.isdigit() or int(number) < 10:
-        raise argparse.ArgumentTypeError(f"expected one of {', '.join(SIZES)} with a number from 10, as test=1120: {text}")
+        raise argparse.ArgumentTypeError(
+            f"expected one of {', '.join(SIZES)} with a number from 10, as test=1120: {text}"
+        )
     return split, int(number)
 
 

@@ -104,7 +104,11 @@ class HFForward:
         spread[this.places] = torch.stack([this.tokens, this.positions], 1)
         ids, positions = spread.view(this.rows, this.width, 2).unbind(-1)
         out = self.model(
-            input_ids=ids, position_ids=positions, attention_mask=this.mask, past_key_values=Cache(layers), use_cache=True
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=this.mask,
+            past_key_values=Cache(layers),
+            use_cache=True,
         )
         return out.logits.flatten(0, 1)[this.places[this.last]]
 

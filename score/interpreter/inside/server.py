@@ -36,11 +36,11 @@ def preload(names: list[str]) -> None:
         import numpy.random
 
 
-def open_family(fds: list[int], message: dict[str, Any], config: dict[str, Any]) -> None:
-    """Fork a keeper, which forks the session's worker."""
-    pid = os.fork()
-    if pid:
+def open_family(control: socket.socket, fds: list[int], message: dict[str, Any], config: dict[str, Any]) -> None:
+    """Fork a keeper, which forks the session's worker. Raises OSError."""
+    if os.fork():
         return
+    control.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     keeper.run(socket.socket(fileno=fds[0]), fds[1:], message, config)
 
@@ -61,14 +61,13 @@ def main() -> None:
     os.close(devnull)
     processes.adopt_orphans()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    config["namespaces"] = False
     gc.collect()
     gc.freeze()
     control.sendall(wire.pack({"op": "ready", "namespaces": config["namespaces"]}))
     while received := wire.receive(control, 4):
         message, fds = received
         try:
-            open_family(fds, message, config)
+            open_family(control, fds, message, config)
         except OSError as error:
             print(f"a session could not start: {error}", file=sys.stderr, flush=True)
         for fd in fds:

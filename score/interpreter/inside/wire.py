@@ -9,7 +9,7 @@ import struct
 from typing import Any
 
 HEADER = struct.Struct("<I")
-MAX_FRAME = 64 * 2**20
+MAX_FRAME = 32 * 2**20  # bytes
 
 # Bound once: a session's code may patch the json module, and still has to be able to send its reply.
 _encode = json.JSONEncoder(default=str).encode

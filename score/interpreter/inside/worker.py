@@ -12,6 +12,7 @@ import io
 import linecache
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ import processes
 import wire
 
 NAME = "<step {}>"
+LONGEST_ANSWER = 1_000_000  # characters; the host cuts further
 _close, _exit, _getpid, _kill = os.close, os._exit, os.getpid, os.kill
 _print, _compile, _exec, _isinstance, _str = print, compile, exec, isinstance, str
 _receive, _pack, _fork, _waitpid = wire.receive, wire.pack, processes.fork, os.waitpid
@@ -55,7 +57,7 @@ class Worker:
     def _attach(self, fds: list[int]) -> None:
         """Take this process's own sockets and output file; used at the start and after a fork."""
         self.pid = _getpid()
-        self.lock = threading.Lock()
+        self.lock, self.held = threading.Lock(), False
         self.socket, self.rescue = socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])
         os.dup2(fds[2], 1)
         os.dup2(fds[2], 2)
@@ -105,7 +107,8 @@ class Worker:
             message, fds = received
             if reply := handlers[message["op"]](message, fds):
                 self.socket.sendall(_pack(reply))
-            if self.lock.locked() and self.step is None:
+            if self.held:
+                self.held = False
                 self.lock.release()
 
     def _start(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -124,12 +127,15 @@ class Worker:
 
     def _run(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any] | None:
         if message["snapshot"]:
-            snapshot = self._snapshot()
+            try:
+                snapshot = self._snapshot()
+            except OSError:
+                snapshot = None  # its own processes fill the limit: a killed step then loses the state, and says so
             if snapshot == 0:
-                return {"op": "ready"}  # years later: the step was killed, and we are the session now
+                return {"op": "ready"}  # much later: the step was killed, and we are the session now
         else:
             snapshot = None
-        self.step, self.answer = message["id"], None
+        self.step, self.answer, self.note = message["id"], None, ""
         used = resource.getrusage(resource.RUSAGE_SELF)
         limit = int(used.ru_utime + used.ru_stime) + 1 + self.config["cpu_s"]
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
@@ -140,12 +146,14 @@ class Worker:
         sys.setprofile(None)
         if _getpid() != self.pid:
             _exit(0)  # a child that the student's code forked and let run on to its end
-        self.lock.acquire()  # a thread's tool call has its answer before the step ends; the loop releases the lock
+        self.held = (
+            self.lock.acquire()
+        )  # a thread's tool call has its answer before the step ends; the loop releases it
         step, self.step = self.step, None
         if snapshot is not None and status != "memory":  # after a memory error the host goes back to it
             self.registry[2 * self.number + 1] = 0
             _kill(snapshot, signal.SIGKILL)
-        return {"op": "done", "id": step, "status": status, "final_answer": self.answer}
+        return {"op": "done", "id": step, "status": status, "final_answer": self.answer, "note": self.note}
 
     def _execute(self, source: str, name: str) -> str:
         status = "ok"
@@ -166,6 +174,8 @@ class Worker:
             if not self.output.closed:
                 self.output.flush()
         except BaseException as error:  # the output file is full, or an error that cannot be shown
+            self.note = f"{type(error).__name__}: {error}"
+            self._open_output()  # what the old stream still holds must not turn up in the next step
             return _status_of(error)
         return status
 
@@ -201,11 +211,13 @@ class Worker:
         if pid:
             self.registry[2 * self.number + 1] = pid
             return pid
+        self.registry[2 * self.number + 1] = _getpid()
         message, fds, _, _ = socket.recv_fds(self.rescue, 16, 1)
         if not message:
             _exit(0)
         self.socket.close()
-        self.socket, self.pid, self.lock = socket.socket(fileno=fds[0]), _getpid(), threading.Lock()
+        self.socket, self.pid = socket.socket(fileno=fds[0]), _getpid()
+        self.lock, self.held = threading.Lock(), False
         self.registry[2 * self.number] = self.pid
         self.registry[2 * self.number + 1] = 0
         return 0
@@ -225,8 +237,6 @@ class Worker:
         self.rescue.close()
         self.number = message["number"]
         self._attach(fds)
-        import shutil
-
         shutil.copytree(".", message["directory"], symlinks=True, dirs_exist_ok=True, ignore_dangling_symlinks=True)
         self._enter(message["directory"])
         return {"op": "ready"}
@@ -239,7 +249,7 @@ class Worker:
             text = _str(answer)
             _print(text)
             if self.answer is None:
-                self.answer = text
+                self.answer = text[:LONGEST_ANSWER]
 
         return final_answer_print
 
@@ -258,7 +268,10 @@ class Worker:
                 raise ToolFailed(f"{name} can be called only during a step, from the session's own process")
             if not self.output.closed:
                 self.output.flush()
-            self.socket.sendall(_pack({"op": "tool", "id": self.step, "name": name, "args": args, "kwargs": kwargs}))
+            call = _pack({"op": "tool", "id": self.step, "name": name, "args": args, "kwargs": kwargs})
+            if len(call) > wire.MAX_FRAME:
+                raise ToolFailed(f"the arguments of {name} are too long")
+            self.socket.sendall(call)
             received = _receive(self.socket)
         if received is None:
             _exit(0)

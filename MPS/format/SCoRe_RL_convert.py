@@ -1,0 +1,115 @@
+"""Phase 3, first part: mentored trajectories become RL prompts: question + verified prefix, with the key step.
+
+    cd MPS && python format/SCoRe_RL_convert.py
+
+Takes the questions that are not SFT's: every corrected trajectory, a part of the hard and of the easy ones (these
+start from the question and carry no key step). Questions found in SFT's file are refused whatever the seed says.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
+
+from format.convert import report, settings_from_command_line  # noqa: E402
+from format.selection import draw, for_sft, normalised, readable  # noqa: E402
+from format.settings import FormatSettings  # noqa: E402
+
+from score import cli  # noqa: E402
+from score.dialogue import render, render_plan, render_step  # noqa: E402
+from score.errors import DataError  # noqa: E402
+from score.manifest import write_manifest  # noqa: E402
+from score.trajectory import KeyStep, Trajectory  # noqa: E402
+
+
+def row_without_key_step(trajectory: Trajectory) -> dict[str, Any]:
+    """A hard or easy sample: the rollout starts from the question, the reward is the final answer's alone."""
+    return {
+        "prompt": render(trajectory.task.question, None, [], ends_on_reply=False),
+        "chosen": "",
+        "chosen_observation": "",
+        "rejected": "",
+        "rejected_observation": "",
+        "correct_step": None,
+        "gt_answer": trajectory.task.true_answer,
+        "id": trajectory.task.id,
+    }
+
+
+def row_with_key_step(trajectory: Trajectory, key_step: KeyStep) -> dict[str, Any]:
+    """A rollout from the verified prefix. Files of the original release keep no structured prefix: a valid key step
+    is still part of the final trajectory, so the prefix is what precedes it there."""
+    index = key_step.mistake_step_index  # counted from 0, where 0 is the plan
+    plan_is_wrong = index == 0
+    plan = None if plan_is_wrong else (key_step.prefix_plan or trajectory.plan)
+    prefix = [] if plan_is_wrong else key_step.prefix_steps
+    if prefix is None:
+        prefix = trajectory.steps[: index - 1]
+    chosen, rejected = key_step.teacher_guided_step, key_step.student_mistake[0]
+    turn = (lambda step: render_plan(step.thought)) if plan_is_wrong else render_step
+    return row_without_key_step(trajectory) | {
+        "prompt": render(trajectory.task.question, plan, prefix, ends_on_reply=False),
+        "chosen": turn(chosen),
+        "chosen_observation": chosen.observation,
+        "rejected": turn(rejected),
+        "rejected_observation": rejected.observation,
+        "correct_step": index + 1,
+    }
+
+
+def rows(settings: FormatSettings, counts: Counter[str]) -> Iterator[dict[str, Any]]:
+    """RL's rows, in the order of the input."""
+    taken = sft_questions(settings)
+    for trajectory in readable(settings.rl.input):
+        if trajectory is None:
+            counts["unreadable lines"] += 1
+            continue
+        question = trajectory.task.question
+        valid = [key_step for key_step in trajectory.key_steps if key_step.is_valid and key_step.student_mistake]
+        if for_sft(question, settings.sft_share, settings.seed):
+            counts["SFT's"] += 1
+        elif normalised(question) in taken:
+            counts["refused: SFT used the question"] += 1
+        elif trajectory.verdict is None and not trajectory.is_hard:
+            counts["left out: unscored"] += 1
+        elif trajectory.correct and valid:
+            for key_step in valid[:1] if settings.rl.key_steps == "first" else valid:
+                counts["from a key step"] += 1
+                yield row_with_key_step(trajectory, key_step)
+        else:
+            kind, kept = ("easy", settings.rl.easy_kept) if trajectory.correct else ("hard", settings.rl.hard_kept)
+            if draw(question, kind, settings.seed) < kept:
+                counts[kind] += 1
+                yield row_without_key_step(trajectory)
+            else:
+                counts[f"left out: {kind}, beyond the share"] += 1
+
+
+def sft_questions(settings: FormatSettings) -> set[str]:
+    """The questions of SFT's training file, if it was written already."""
+    if not settings.sft.output.is_file():
+        return set()
+    with open(settings.sft.output, encoding="utf-8") as file:
+        return {normalised(row["conversations"][0]["value"]) for row in json.load(file)}
+
+
+def main() -> int:
+    settings = settings_from_command_line("rl", __doc__ or "", "python format/SCoRe_RL_convert.py --seed 1")
+    counts: Counter[str] = Counter()
+    found = list(rows(settings, counts))
+    if not found:
+        raise DataError(f"{settings.rl.input}: no RL row was left ({dict(counts)})")
+    output = settings.rl.output
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_manifest(output, settings, counts, inputs=[settings.rl.input])
+    report(str(output), counts)
+    return 3 if counts["unreadable lines"] else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

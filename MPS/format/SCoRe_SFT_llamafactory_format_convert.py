@@ -1,0 +1,47 @@
+"""Phase 2, last part: mentored trajectories that ended correct become LLaMA-Factory data for the SFT student.
+
+    cd MPS && python format/SCoRe_SFT_llamafactory_format_convert.py
+
+Takes SFT's share of the questions (the rest is RL's): all corrected trajectories and a part of those that the
+student got right alone. Hard samples are left out.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
+
+from format.convert import convert  # noqa: E402
+from format.selection import draw, for_sft, readable  # noqa: E402
+from format.settings import FormatSettings  # noqa: E402
+
+from score.trajectory import Trajectory  # noqa: E402
+
+
+def select(settings: FormatSettings, counts: Counter[str]) -> Iterator[Trajectory]:
+    """SFT's corrected trajectories, and a part of its self-solved ones."""
+    for trajectory in readable(settings.sft.input):
+        if trajectory is None:
+            counts["unreadable lines"] += 1
+            continue
+        question = trajectory.task.question
+        if not for_sft(question, settings.sft_share, settings.seed):
+            counts["kept for RL"] += 1
+        elif trajectory.verdict is None:
+            counts["left out: unscored"] += 1
+        elif trajectory.is_hard or not trajectory.correct or trajectory.answer is None:
+            counts["left out: not correct"] += 1
+        elif trajectory.key_steps:
+            counts["corrected"] += 1
+            yield trajectory
+        elif draw(question, "self-solved", settings.seed) < settings.sft.self_solved_kept:
+            counts["self-solved"] += 1
+            yield trajectory
+        else:
+            counts["left out: self-solved, beyond the share"] += 1
+
+
+if __name__ == "__main__":
+    convert("sft", select, __doc__ or "", "python format/SCoRe_SFT_llamafactory_format_convert.py --seed 1")

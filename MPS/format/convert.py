@@ -1,0 +1,55 @@
+"""The command line of the two converters to LLaMA-Factory: parse, select, write, report."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from format import llamafactory
+from format.settings import FormatSettings
+
+from score import cli
+from score.manifest import write_manifest
+from score.settings import load_settings
+from score.trajectory import Trajectory
+
+DEFAULT_CONFIG = "configs/format_config.yaml"
+
+
+def settings_from_command_line(section: Literal["bc", "sft", "rl"], description: str, example: str) -> FormatSettings:
+    """`--config`, `--set`, and the shorthands `--input`, `--output`, `--seed` for the converter's own section."""
+    parser = cli.parser(description, example, DEFAULT_CONFIG)
+    parser.add_argument("--input", type=Path, help="trajectories (JSONL)")
+    parser.add_argument("--output", type=Path, help="the file to write")
+    parser.add_argument("--seed", type=int, help="decides which questions go to SFT and which to RL")
+    options = parser.parse_args()
+    overrides = [f"{section}.{name}={getattr(options, name)}" for name in ("input", "output") if getattr(options, name)]
+    if options.seed is not None:
+        overrides.append(f"seed={options.seed}")
+    return load_settings(FormatSettings, options.config, [*options.set, *overrides])
+
+
+def report(title: str, counts: Counter[str]) -> None:
+    print(
+        f"{title}: " + ", ".join(f"{what} {count}" for what, count in sorted(counts.items(), key=lambda item: -item[1]))
+    )
+
+
+def convert(
+    section: Literal["bc", "sft"],
+    select: Callable[[FormatSettings, Counter[str]], Iterator[Trajectory]],
+    description: str,
+    example: str,
+) -> None:
+    """Run one of the two converters; exit code 3 if lines of the input could not be read."""
+
+    def main() -> int:
+        settings = settings_from_command_line(section, description, example)
+        own = settings.bc if section == "bc" else settings.sft
+        counts: Counter[str] = Counter()
+        counts.update(llamafactory.write(select(settings, counts), own, settings.dataset_info))
+        write_manifest(own.output, settings, counts, inputs=[own.input])
+        report(f"{own.output} (dataset {own.dataset!r})", counts)
+        return 3 if counts["unreadable lines"] else 0
+
+    cli.run(main)

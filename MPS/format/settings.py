@@ -1,0 +1,54 @@
+"""Settings of the three converters: one file, a section each."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from score.settings import Strict
+
+
+class Lengths(Strict):
+    """The student's tokenizer and LLaMA-Factory's `cutoff_len` in tokens: what is longer would be cut silently."""
+
+    tokenizer: Path
+    cutoff_len: int = Field(gt=0)
+
+
+class ToLlamaFactory(Strict):
+    """Trajectories -> ShareGPT JSON, named `dataset` in LLaMA-Factory's dataset_info.json."""
+
+    input: Path
+    output: Path
+    dataset: str
+    lengths: Lengths | None = None
+
+
+class SftSelection(ToLlamaFactory):
+    """`self_solved_kept`: the share kept of what the student got right alone; corrected trajectories all stay."""
+
+    self_solved_kept: float = Field(default=0.5, ge=0, le=1)
+
+
+class RlSelection(Strict):
+    """Every corrected trajectory, a share of the hard and of the easy ones (METHOD.md, section 3).
+
+    `key_steps`: one row from the first correction of a trajectory, or one from each.
+    """
+
+    input: Path
+    output: Path
+    hard_kept: float = Field(default=0.5, ge=0, le=1)
+    easy_kept: float = Field(default=0.1, ge=0, le=1)
+    key_steps: Literal["first", "all"] = "first"
+
+
+class FormatSettings(Strict):
+    """`sft_share` of the mentored questions go to SFT, the others to RL; `seed` decides which."""
+
+    seed: int = 42
+    sft_share: float = Field(default=0.5, ge=0, le=1)
+    dataset_info: Path
+    bc: ToLlamaFactory
+    sft: SftSelection
+    rl: RlSelection

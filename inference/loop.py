@@ -1,0 +1,48 @@
+"""The student alone: question -> plan -> (code -> observation)* -> answer, as it was trained to do."""
+
+import time
+from typing import Any
+
+from score.dialogue import render
+from score.episode import Episode
+from score.errors import TaskError
+from score.interpreter import Interpreter
+from score.llm import Endpoint, Usage
+from score.search import Search
+from score.tasks import Task
+
+
+async def solve(
+    task: Task, student: Endpoint, interpreter: Interpreter, web_search: Search, max_steps: int, seed: int | None
+) -> dict[str, Any]:
+    """One row of the results. `ended` says how: `answered`, `out of steps` or `out of context` (the student's own
+    failings); a failure of endpoint, tool or interpreter raises its `ScoreError` instead."""
+    episode = Episode(task.question, max_steps)
+    usage, began, ended, calls = Usage(), time.monotonic(), "answered", 0
+    session = await interpreter.open({"web_search": web_search})
+    try:
+        while not episode.over:
+            overrides = {} if seed is None else {"seed": seed + calls}
+            try:
+                reply = await student.chat(episode.messages(), **overrides)
+            except TaskError:
+                ended = "out of context"
+                break
+            calls += 1
+            usage.add(reply.usage)
+            step = episode.student_reply(reply.text)
+            if step is not None:
+                episode.add(step, await session.run(step.code) if step.code else None)
+    finally:
+        await session.close()
+    if ended == "answered" and not episode.finished:
+        ended = "out of steps"
+    return task.model_dump() | {
+        "messages": render(task.question, episode.plan, episode.steps),
+        "gen_answer": episode.answer,
+        "ended": ended,
+        "step_status": [step.status for step in episode.steps],
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "seconds": round(time.monotonic() - began, 3),
+    }

@@ -1,0 +1,17 @@
+"""The interpreter for model-written Python: a session per trajectory, forked from one warm and isolated server."""
+
+from score.interpreter.interpreter import Interpreter
+from score.interpreter.output import NOTHING_PRINTED
+from score.interpreter.session import Session, StepResult
+from score.interpreter.settings import InterpreterSettings
+from score.interpreter.sync import SyncSession, open_session
+
+__all__ = [
+    "NOTHING_PRINTED",
+    "Interpreter",
+    "InterpreterSettings",
+    "Session",
+    "StepResult",
+    "SyncSession",
+    "open_session",
+]

@@ -1,0 +1,150 @@
+"""Starting the server in the isolation that was asked for, or in the best that this machine has."""
+
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from score.errors import InterpreterError
+from score.interpreter.inside import wire
+from score.interpreter.settings import InterpreterSettings
+
+_INSIDE = Path(__file__).parent / "inside"
+_SCRATCH = "/scratch"  # the private tmpfs of `strict`
+_log = logging.getLogger(__name__)
+
+NOT_COVERED = (
+    "model-written code runs with isolation 'limits': it can reach the network, read the files of this user (the "
+    "/proc entries of this user's processes included) and signal this user's processes. "
+    "For isolation 'strict', install bubblewrap (Debian: apt-get install bubblewrap) and allow user namespaces"
+)
+
+
+@dataclass
+class Server:
+    """A running server. `directory` is where sessions keep their files, as seen from inside."""
+
+    process: "subprocess.Popen[bytes]"
+    control: socket.socket
+    isolation: Literal["strict", "limits"]
+    namespaces: bool
+    directory: str
+    remove: str | None
+
+    def stop(self) -> None:
+        """End it and everything in it; it ends by itself when its socket closes."""
+        self.control.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stderr:
+            self.process.stderr.close()
+        if self.remove:
+            shutil.rmtree(self.remove, ignore_errors=True)
+
+
+def start(settings: InterpreterSettings) -> Server:
+    """Start the server, and wait until it can open sessions. Raises `InterpreterError`."""
+    if settings.isolation == "strict":
+        return _start_strict(settings)
+    if settings.isolation == "auto":
+        try:
+            return _start_strict(settings)
+        except InterpreterError as error:
+            _log.warning("%s. (strict does not work here: %s)", NOT_COVERED, error)
+    directory = tempfile.mkdtemp(prefix="score-interpreter-")
+    command = [sys.executable, "-s", str(_INSIDE / "server.py")]
+    try:
+        return _launch(command, _environment(directory), "limits", directory, directory, settings)
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def _start_strict(settings: InterpreterSettings) -> Server:
+    raise InterpreterError("not yet")
+
+
+def _environment(home: str) -> dict[str, str]:
+    """All that the sandbox sees of the environment: no variable of the host comes along."""
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": home,
+        "TMPDIR": home,
+        "LANG": "C.UTF-8",
+        "PYTHONHASHSEED": "0",  # the same order of sets in every session, so that a trajectory can be replayed
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # One thread for linear algebra: threads do not survive the fork, and sessions share few cores.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+
+
+def _launch(
+    command: list[str],
+    environment: dict[str, str],
+    isolation: Literal["strict", "limits"],
+    directory: str,
+    remove: str | None,
+    settings: InterpreterSettings,
+) -> Server:
+    ours, theirs = socket.socketpair()
+    config = {
+        "preload": settings.preload,
+        "memory_mb": settings.memory_mb,
+        "file_size_mb": settings.file_size_mb,
+        "open_files": settings.open_files,
+        "processes": settings.processes,
+        "disk_mb": settings.disk_mb,
+        "cpu_s": settings.cpu_s,
+        "count_processes": False,
+        "strict": isolation == "strict",
+        # The kernel's "parent" is a thread: where a thread starts us that may end before the process does, the closed
+        # socket alone has to tell the server.
+        "die_with_parent": threading.current_thread() is threading.main_thread(),
+        "directory": directory,
+        "remove": remove,
+    }
+    process = subprocess.Popen(
+        [*command, str(theirs.fileno()), json.dumps(config)],
+        env=environment,
+        cwd=remove or "/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        pass_fds=[theirs.fileno()],
+        start_new_session=True,
+    )
+    theirs.close()
+    ours.settimeout(settings.start_timeout_s)
+    try:
+        received = wire.receive(ours)
+        if received is None:
+            raise InterpreterError(f"the interpreter's server ended at its start: {_last_words(process)}")
+        message = received[0]
+    except TimeoutError:
+        process.kill()
+        process.wait()
+        ours.close()
+        raise InterpreterError(f"the interpreter's server was not ready after {settings.start_timeout_s:g} s") from None
+    except InterpreterError:
+        ours.close()
+        raise
+    os.set_blocking(process.stderr.fileno(), False)  # type: ignore[union-attr]
+    return Server(process, ours, isolation, bool(message["namespaces"]), directory, remove)
+
+
+def _last_words(process: "subprocess.Popen[bytes]") -> str:
+    text = process.communicate()[1].decode(errors="replace").strip()
+    return text.splitlines()[-1] if text else f"exit code {process.returncode}"

@@ -1,0 +1,384 @@
+"""A session: one trajectory's live Python, and what the host does when a step goes wrong."""
+
+import asyncio
+import fcntl
+import inspect
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from score.errors import InterpreterError
+from score.interpreter import output
+from score.interpreter.channel import Channel, ChannelClosed
+from score.interpreter.inside import wire
+from score.interpreter.settings import InterpreterSettings
+
+Status = Literal["ok", "error", "timeout", "memory", "killed", "tool_error"]
+Tool = Callable[..., str | Awaitable[str]]
+_WATCH_S = 0.25  # a step that lasts longer has its processes counted this often
+_GRACE_S = 10.0  # for the sandbox's own work (a fork, a kill) before the sandbox counts as broken
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """How one step ended.
+
+    `observation` is what the model is shown; `final_answer` is the argument of the step's first
+    `final_answer_print(...)` as text; `seconds` is wall time without the host's tool calls; `tool_errors` are the
+    messages of the host's tools that failed during the step, also where the code caught the exception.
+    """
+
+    status: Status
+    observation: str
+    final_answer: str | None
+    seconds: float
+    tool_errors: tuple[str, ...] = ()
+
+
+class Family:
+    """A session and its forks: they share one keeper process, which ends with the last of them."""
+
+    def __init__(self, keeper: socket.socket, directory: str, settings: InterpreterSettings):
+        self.channel = Channel(keeper)
+        self.directory = directory
+        self.settings = settings
+        self.members: set[int] = set()
+        self._lock = asyncio.Lock()
+
+    def new_number(self) -> int:
+        number = next(n for n in range(len(self.members) + 1) if n not in self.members)
+        self.members.add(number)
+        return number
+
+    async def call(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> dict[str, Any]:
+        """Have the keeper do something. Raises `InterpreterError` where it is gone or stuck."""
+        async with self._lock:
+            try:
+                await self.channel.send(wire.pack(message), fds)
+                return await self.channel.receive(asyncio.get_running_loop().time() + _GRACE_S)
+            except (ChannelClosed, TimeoutError, wire.BrokenFrame) as error:
+                raise InterpreterError(f"the sandbox's keeper did not {message['op']}: {error or 'no reply'}") from None
+
+    async def close(self) -> None:
+        """End the keeper and with it every process of the family."""
+        async with self._lock:
+            try:
+                self.channel.socket.shutdown(socket.SHUT_WR)
+                await self.channel.receive(asyncio.get_running_loop().time() + _GRACE_S)
+            except (OSError, ChannelClosed, TimeoutError, wire.BrokenFrame):
+                pass  # gone is what was asked for
+            self.channel.close()
+
+
+class Endpoints:
+    """The three things that the host shares with a session's process: its socket, the one that calls a snapshot back
+    to life, and the file in memory that it prints to."""
+
+    def __init__(self) -> None:
+        main, self._main = socket.socketpair()
+        rescue, self._rescue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel, self.rescue = Channel(main), rescue
+        rescue.setblocking(False)
+        self.output = os.memfd_create("output", os.MFD_CLOEXEC)
+        fcntl.fcntl(self.output, fcntl.F_SETFL, os.O_APPEND | os.O_RDWR)
+
+    @property
+    def theirs(self) -> tuple[int, ...]:
+        """The file descriptors to send over."""
+        return self._main.fileno(), self._rescue.fileno(), self.output
+
+    def sent(self) -> None:
+        """Close our copies of their ends, so that we notice when they are gone."""
+        self._main.close()
+        self._rescue.close()
+
+    def close(self) -> None:
+        self.sent()
+        self.channel.close()
+        self.rescue.close()
+        if self.output >= 0:
+            os.close(self.output)
+            self.output = -1
+
+
+class Session:
+    """Live Python state. One step at a time; made by `Interpreter.open` and `Session.fork`."""
+
+    def __init__(
+        self,
+        family: Family,
+        number: int,
+        ends: Endpoints,
+        tools: Mapping[str, Tool],
+        on_close: Callable[["Session"], None],
+    ):
+        self._family, self._number, self._ends = family, number, ends
+        self._settings, self._tools, self._on_close = family.settings, dict(tools), on_close
+        self._directory = f"{family.directory}-{number}"
+        self._step = 0
+        self._busy = self._closed = False
+        self._lost: str | None = None
+        self._tool_errors: list[str] = []
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    async def run(self, code: str, timeout_s: float | None = None) -> StepResult:
+        """Run one step.
+
+        `timeout_s` replaces the setting. Raises `InterpreterError` where the sandbox fails, the session is closed, or
+        its state was lost in a killed step with `snapshots: false`.
+        """
+        self._take()
+        unfinished = True
+        try:
+            result = await self._run(code, self._settings.step_timeout_s if timeout_s is None else timeout_s)
+            unfinished = False
+            return result
+        finally:
+            self._busy = False
+            if unfinished and self._lost is None:
+                self._lost = "an earlier step was cancelled or the sandbox failed in it"
+
+    def _take(self) -> None:
+        if self._closed:
+            raise InterpreterError("the session is closed")
+        if self._lost is not None:
+            raise InterpreterError(f"the session's state is lost: {self._lost}; open a new session")
+        if self._busy:
+            raise InterpreterError("the session is busy: it does one thing at a time")
+        self._busy = True
+
+    async def _run(self, code: str, timeout_s: float) -> StepResult:
+        self._step += 1
+        self._tool_errors = []
+        name = secrets.token_hex(8)
+        frame = wire.pack(
+            {"op": "run", "id": name, "code": code, "number": self._step, "snapshot": self._settings.snapshots}
+        )
+        if len(frame) > wire.MAX_FRAME:
+            return StepResult("error", f"The code is too long: {len(code)} characters.", None, 0.0)
+        os.ftruncate(self._ends.output, 0)
+        started = time.perf_counter()
+        try:
+            await self._ends.channel.send(frame)
+            reply, waited = await self._until_done(name, timeout_s)
+            status, note = _checked_status(reply), str(reply.get("note") or "")
+            answer = reply.get("final_answer")
+        except TimeoutError:
+            status, waited, answer = "timeout", 0.0, None
+            note = f"TimeoutError: the step was stopped after {timeout_s:g} s."
+        except ChannelClosed:
+            status, note, waited, answer = "killed", "", 0.0, None
+        except _TooManyProcesses as error:
+            status, note, waited, answer = "killed", f"The step was stopped: it had {error} processes.", 0.0, None
+        except wire.BrokenFrame:
+            status, note, waited, answer = (
+                "killed",
+                "The step was stopped: it wrote to the interpreter's own channel.",
+                0.0,
+                None,
+            )
+        seconds = time.perf_counter() - started - waited
+        if status in ("timeout", "memory", "killed"):
+            status, note = await self._recover(status, note)
+        text = output.read(self._ends.output, self._settings.max_output_chars)
+        observation = "\n".join(part for part in (text, note) if part) or output.NOTHING_PRINTED
+        if answer is not None:
+            answer = output.cut(str(answer), self._settings.max_output_chars)
+        return StepResult(status, observation, answer, seconds, tuple(self._tool_errors))
+
+    async def _until_done(self, name: str, timeout_s: float) -> tuple[dict[str, Any], float]:
+        """The step's last message, and the seconds that the host's tools took (the step's clock stands still then)."""
+        loop = asyncio.get_running_loop()
+        deadline, waited = loop.time() + timeout_s, 0.0
+        while True:
+            try:
+                message = await self._ends.channel.receive(min(deadline, loop.time() + _WATCH_S))
+            except TimeoutError:
+                if loop.time() >= deadline:
+                    raise
+                await self._watch()
+                continue
+            if message.get("id") != name:
+                raise wire.BrokenFrame("not of this step")
+            if message.get("op") == "done":
+                return message, waited
+            began = loop.time()
+            answer = await self._call_tool(message)
+            waited += loop.time() - began
+            deadline += loop.time() - began
+            await self._ends.channel.send(answer)
+
+    async def _watch(self) -> None:
+        """The kernel counts processes by user, and not at all for root; so they are counted here too."""
+        count = (await self._family.call({"op": "count", "number": self._number}))["processes"]
+        if count > self._settings.processes:
+            raise _TooManyProcesses(count)
+
+    async def _recover(self, status: Status, note: str) -> tuple[Status, str]:
+        """Kill what is left of the step and go back to the state before it."""
+        report = await self._family.call(
+            {"op": "kill", "number": self._number, "forget": not self._settings.snapshots, "directory": self._directory}
+        )
+        ended = report["ended"]
+        if status == "killed" and ended == -signal.SIGXCPU:
+            status, note = "timeout", f"TimeoutError: the step used more than {self._settings.cpu_s} s of CPU time."
+        elif status == "killed" and not note:
+            note = f"The step ended its process ({_ending(ended)})."
+        if not self._settings.snapshots:
+            self._lost = note or f"a step ended with {status}"
+            return status, note
+        await self._back_to_life(report["snapshot"])
+        if not report["snapshot"]:
+            note += " All variables are lost." if note else "All variables are lost."
+        elif self._step > 1:
+            note += " The variables are as before this step." if note else "The variables are as before this step."
+        return status, note
+
+    async def _back_to_life(self, snapshot: bool) -> None:
+        """Give the snapshot (or a fresh process) a new socket: nothing that the old one still sends can arrive."""
+        self._ends.channel.close()
+        ours, theirs = socket.socketpair()
+        self._ends.channel = Channel(ours)
+        with theirs:
+            if snapshot:
+                socket.send_fds(self._ends.rescue, [b"live"], [theirs.fileno()])
+            else:
+                ours_too, theirs_too = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                ours_too.setblocking(False)
+                self._ends.rescue.close()
+                self._ends.rescue = ours_too
+                with theirs_too:
+                    await self._family.call(
+                        {"op": "start", "number": self._number, "directory": self._directory},
+                        (theirs.fileno(), theirs_too.fileno(), self._ends.output),
+                    )
+        if snapshot:
+            await self.hear("ready")
+        else:
+            await self.begin()
+
+    # --- the start, copies, the end -----------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Set up the fresh process at the other end. Raises `InterpreterError`."""
+        tools = {name: inspect.getdoc(tool) or "" for name, tool in self._tools.items()}
+        try:
+            await self._ends.channel.send(wire.pack({"op": "start", "directory": self._directory, "tools": tools}))
+        except ChannelClosed as error:
+            raise InterpreterError(f"a session could not start: {error}") from None
+        await self.hear("ready")
+
+    async def hear(self, op: str) -> dict[str, Any]:
+        """A message of the sandbox itself. Raises `InterpreterError` where another comes, or none."""
+        try:
+            message = await self._ends.channel.receive(asyncio.get_running_loop().time() + _GRACE_S)
+        except (ChannelClosed, TimeoutError, wire.BrokenFrame) as error:
+            raise InterpreterError(f"the session's process is gone or silent: {error or 'no reply'}") from None
+        if message.get("op") != op:
+            raise InterpreterError(f"the session's process said {message.get('op')!r}, not {op!r}")
+        return message
+
+    async def fork(self) -> "Session":
+        """An independent copy of the live state, its private files included. Raises `InterpreterError`."""
+        self._take()
+        number = self._family.new_number()
+        ends = Endpoints()
+        copy = Session(self._family, number, ends, self._tools, self._on_close)
+        copy._step = self._step
+        try:
+            request = {"op": "fork", "number": number, "directory": copy._directory}
+            await self._ends.channel.send(wire.pack(request), ends.theirs)
+            ends.sent()
+            if error := (await self.hear("forked"))["error"]:
+                raise InterpreterError(f"the session could not be forked: {error}")
+            await copy.hear("ready")
+        except (InterpreterError, ChannelClosed) as error:
+            self._family.members.discard(number)
+            ends.close()
+            raise InterpreterError(str(error)) from None
+        finally:
+            self._busy = False
+        return copy
+
+    async def close(self) -> None:
+        """End the session's processes and remove its files. Closing twice is allowed."""
+        if self._closed:
+            return
+        self._closed = True
+        self._on_close(self)
+        self._family.members.discard(self._number)
+        try:
+            if self._family.members:
+                await self._family.call(
+                    {"op": "kill", "number": self._number, "forget": True, "directory": self._directory}
+                )
+            else:
+                await self._family.close()
+        finally:
+            self._ends.close()
+
+    def abandon(self) -> None:
+        """Close without an event loop: the keeper sees its socket closed and ends everything by itself."""
+        self._closed = True
+        self._ends.close()
+        self._family.channel.close()
+
+    async def __aenter__(self) -> "Session":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    # --- tools ------------------------------------------------------------------------------------------------------
+
+    async def _call_tool(self, message: dict[str, Any]) -> bytes:
+        """Call the host's tool and pack its answer. What the tool raises becomes an exception inside."""
+        name, args, kwargs = message.get("name"), message.get("args"), message.get("kwargs")
+        if (
+            message.get("op") != "tool"
+            or name not in self._tools
+            or not isinstance(args, list)
+            or not isinstance(kwargs, dict)
+        ):
+            raise wire.BrokenFrame("no call of a tool")
+        tool = self._tools[name]
+        try:
+            inspect.signature(tool).bind(*args, **kwargs)
+        except TypeError as error:
+            return wire.pack({"error": f"{name}() {error}", "misused": True})
+        except ValueError:
+            pass  # a builtin without a signature: the call itself will tell
+        try:
+            if inspect.iscoroutinefunction(tool) or inspect.iscoroutinefunction(getattr(tool, "__call__", None)):
+                value: Any = await tool(*args, **kwargs)
+            else:
+                value = await asyncio.to_thread(tool, *args, **kwargs)  # it may block, and others are waiting
+                value = await value if inspect.isawaitable(value) else value
+        except Exception as error:  # any failure of a tool is told to the code, and recorded in the result
+            text = f"{name} failed: {type(error).__name__}: {error}"
+            self._tool_errors.append(text)
+            return wire.pack({"error": text, "misused": False})
+        return wire.pack({"error": None, "value": value})
+
+
+class _TooManyProcesses(Exception):
+    pass
+
+
+def _checked_status(reply: dict[str, Any]) -> Status:
+    status = reply.get("status")
+    if status in ("ok", "error", "memory", "tool_error"):
+        return status  # type: ignore[return-value]
+    raise wire.BrokenFrame(f"status {status!r}")
+
+
+def _ending(code: int | None) -> str:
+    if code is None:
+        return "how is not known"
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

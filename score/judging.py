@@ -1,0 +1,79 @@
+"""Layered judging: rules decide what they can, a model the rest; no readable verdict means unscored, never wrong."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from score.answers import Equivalence
+from score.dialogue import Message
+from score.errors import JudgeError
+from score.llm import Endpoint
+from score.trajectory import Verdict
+
+PROMPT = Path(__file__).parent / "prompts" / "judge.txt"
+ATTEMPTS = 2
+_REMINDER = 'That could not be read. Reply with the JSON object alone: {"reason": "...", "equivalent": true or false}'
+
+
+def json_object(text: str) -> dict[str, Any] | None:
+    """The JSON object of a model's reply, None if there is none.
+
+    Tolerated: a `<think>` block before it, a fence or words around it, and backslashes of LaTeX that JSON would
+    want doubled (models quote `\\frac` as it stands).
+    """
+    text = text.rsplit("</think>", 1)[-1]
+    start, end = text.find("{"), text.rfind("}")
+    if start < 0 or end < start:
+        return None
+    candidate = text[start : end + 1]
+    for attempt in (candidate, re.sub(r'\\(?!["\\/nu])', r"\\\\", candidate)):
+        try:
+            value = json.loads(attempt, strict=False)
+        except json.JSONDecodeError:
+            continue
+        return value if isinstance(value, dict) else None
+    return None
+
+
+class Judge:
+    """Compares answers with references. `decided` counts who decided: a rule's name or the model."""
+
+    def __init__(self, equivalence: Equivalence, endpoint: Endpoint | None):
+        self.equivalence = equivalence
+        self.endpoint = endpoint
+        self.decided: Counter[str] = Counter()
+        self._system: Message = {"role": "system", "content": PROMPT.read_text(encoding="utf-8").strip()}
+
+    async def verdict(self, question: str, references: Sequence[str], answer: str) -> Verdict:
+        """Is the answer right? Raises `JudgeError` without a readable verdict, `ProviderError` from the endpoint."""
+        match = await self.equivalence.equal(list(references), answer)
+        if match.equal is None:
+            verdict = await self._ask_model(question, references, answer)
+        else:
+            verdict = Verdict(correct=match.equal, by=match.by)
+        self.decided[verdict.by] += 1
+        return verdict
+
+    async def _ask_model(self, question: str, references: Sequence[str], answer: str) -> Verdict:
+        if self.endpoint is None:
+            raise JudgeError("the rules cannot decide, and no judge endpoint is configured (endpoints.judge)")
+        listed = references[0] if len(references) == 1 else "\n".join(f"- {reference}" for reference in references)
+        prompt = f"Question:\n{question}\n\nReference answer:\n{listed}\n\nCandidate answer:\n{answer}"
+        messages: list[Message] = [self._system, {"role": "user", "content": prompt}]
+        said = ""
+        for _ in range(ATTEMPTS):
+            said = (await self.endpoint.chat(messages)).text
+            reply = json_object(said)
+            if reply is not None and isinstance(reply.get("equivalent"), bool):
+                return Verdict(
+                    correct=reply["equivalent"], by=self.endpoint.settings.model, evidence=str(reply.get("reason", ""))
+                )
+            messages = [
+                *messages,
+                {"role": "assistant", "content": said or "(nothing)"},
+                {"role": "user", "content": _REMINDER},
+            ]
+        raise JudgeError(f"{self.endpoint} gave no readable verdict in {ATTEMPTS} replies; the last was {said[:200]!r}")

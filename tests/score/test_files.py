@@ -1,0 +1,109 @@
+"""Task files, trajectory files and the dialogue, on generated and on the original release's rows."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from score.dialogue import parse_student, parse_teacher, render
+from score.errors import DataError
+from score.tasks import Task, read_tasks
+from score.trajectory import Step, Trajectory, Verdict, bc_row, mps_row, parse_row, read_trajectories
+
+RELEASED = {
+    "math_bc_init_trajectories": (77, 75),
+    "math_mps_trajectories_head24": (24, 22),
+    "search_bc_init_trajectories_head30": (30, 26),
+    "search_mps_trajectories_head120": (120, 117),
+}
+
+
+def test_a_malformed_task_line_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "tasks.jsonl"
+    file.write_text(
+        '{"id": "a", "question": "1+1?", "true_answer": 2, "level": 3}\n{"id": "b", "question"\n\n'
+        '{"id": "c", "question": "?"}\n{"id": "a", "question": "again", "true_answer": "2"}\n'
+    )
+    tasks, problems = read_tasks(file)
+    assert [task.id for task in tasks] == ["a"]
+    assert tasks[0].true_answer == "2" and tasks[0].model_dump()["level"] == 3
+    assert [str(problem).split(":")[1] for problem in problems] == ["2", "4", "5"]
+    assert "true_answer" in str(problems[1]) and "occurred before" in str(problems[2])
+
+
+def test_a_task_file_without_a_usable_task_stops(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(DataError, match="no usable task"):
+        read_tasks(tmp_path / "empty.jsonl")
+    with pytest.raises(DataError, match="does not exist"):
+        read_tasks(tmp_path / "missing.jsonl")
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_original_releases_trajectories_load(shared_data: Path, name: str) -> None:
+    read = list(read_trajectories(shared_data / "original_release" / f"{name}.jsonl"))
+    trajectories = [item for item in read if isinstance(item, Trajectory)]
+    assert (len(trajectories), sum(item.correct for item in trajectories)) == RELEASED[name]
+    assert all(item.plan for item in trajectories)
+    assert not any(step.thought.startswith("Thought:") for item in trajectories for step in item.steps)
+
+
+def trajectory() -> Trajectory:
+    return Trajectory(
+        task=Task(id="t", question="3^4?", true_answer="81"),
+        plan="Raise it.",
+        steps=[
+            Step(thought="Compute.", code="print(3**4)", observation="81"),
+            Step(thought="Done.", code="final_answer_print(81)", observation="81", is_finished=True),
+        ],
+        verdict=Verdict(correct=True, by="text"),
+    )
+
+
+@pytest.mark.parametrize("to_row", [bc_row, mps_row])
+def test_a_trajectory_survives_its_file(to_row: object) -> None:
+    written = json.loads(json.dumps(to_row(trajectory())))  # type: ignore[operator]
+    read = parse_row(written)
+    assert (read.plan, read.steps, read.correct, read.answer) == ("Raise it.", trajectory().steps, True, "81")
+
+
+def test_the_dialogue_is_the_methods() -> None:
+    one = trajectory()
+    assert [message["content"] for message in render(one.task.question, one.plan, one.steps)] == [
+        "3^4?",
+        "<first_thought>Raise it.</first_thought>",
+        "Observation: None",
+        "<thought>Compute.</thought><code>print(3**4)</code>",
+        "Observation: 81",
+        "<thought>Done.</thought><code>final_answer_print(81)</code>",
+    ]
+    prompt = render(one.task.question, one.plan, one.steps[:1], ends_on_reply=False)
+    assert prompt[-1] == {"role": "user", "content": "Observation: 81"}
+
+
+def test_a_students_turn_is_read_as_it_was_rendered() -> None:
+    reply = parse_student("<thought>a < b</thought><code>if 1 < 2:\n    print('</b>')\n</code>")
+    assert (reply.thought, reply.code) == ("a < b", "if 1 < 2:\n    print('</b>')\n")
+    assert parse_student("<code>print(1)").code is None
+    assert parse_student("<code>print(1)").tolerated == ["unclosed code"]
+    assert parse_student("<code>a</code><code>b</code>").code == "a"
+    assert parse_student("<first_thought>plan</first_thought>").plan == "plan"
+
+
+@pytest.mark.parametrize(
+    ("text", "thought", "code"),
+    [
+        ("Thought: Add.\nCode:\n```python\nprint(1)\n```", "Add.", "print(1)"),
+        ("<think>hm ```python\nno\n``` </think>Thought: Add.\nCode: ```py\nprint(1)\n```", "Add.", "print(1)"),
+        ("Add them.\n```\nprint(1)\n```\nThat prints 1.", "Add them.", "print(1)"),
+        ("Thought: Add.\nCode: print(1)", "Add.", "print(1)"),
+        ("**Thought:** Add.\n\n**Code:**\n```python\nprint(1)\n```", "Add.", "print(1)"),
+    ],
+)
+def test_a_teachers_turn_is_read_in_many_forms(text: str, thought: str, code: str) -> None:
+    reply = parse_teacher(text)
+    assert (reply.thought, reply.code) == (thought, code)
+
+
+def test_a_teachers_turn_without_code_has_none() -> None:
+    assert parse_teacher("Thought: I do not know.").code is None

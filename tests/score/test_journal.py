@@ -1,0 +1,97 @@
+"""The result file: nothing lost, nothing doubled, whatever happens to the process that writes it."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from score.errors import DataError, ProviderError, ScoreError, ToolError
+from score.journal import Journal
+from score.runner import run_tasks
+from score.tasks import Task
+
+TASKS = [Task(id=str(number), question=f"{number}?", true_answer="") for number in range(200)]
+
+
+def ids(path: Path) -> list[str]:
+    return [json.loads(line)["id"] for line in path.read_text().splitlines()]
+
+
+async def answer(task: Task) -> dict[str, Any]:
+    await asyncio.sleep(0.001)
+    return {"id": task.id}
+
+
+def run(path: Path, work: Any = answer, concurrency: int = 8) -> Any:
+    async def main() -> Any:
+        with Journal(path) as journal:
+            return await run_tasks(TASKS, work, journal, concurrency=concurrency, label="test")
+
+    return asyncio.run(main())
+
+
+def test_every_task_is_written_once(tmp_path: Path) -> None:
+    summary = run(tmp_path / "out.jsonl")
+    assert sorted(ids(tmp_path / "out.jsonl")) == sorted(task.id for task in TASKS)
+    assert (summary.done, summary.skipped, summary.failures) == (200, 0, 0)
+    assert run(tmp_path / "out.jsonl").skipped == 200
+
+
+def test_a_killed_run_resumes_without_repeating_or_losing_a_task(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    program = f"import sys; sys.path[:0] = {sys.path!r}\nfrom pathlib import Path\nimport test_journal\ntest_journal.run(Path({str(out)!r}))"
+    for seconds in (0.9, 1.0, 1.1):
+        running = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parent)
+        time.sleep(seconds)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    run(out)
+    assert sorted(ids(out)) == sorted(task.id for task in TASKS)
+
+
+def test_a_torn_last_line_is_healed(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text('{"id": "0"}\n{"id": "1"}\n{"id": "2", "text": "torn')
+    run(out)
+    assert sorted(ids(out)) == sorted(task.id for task in TASKS)
+
+
+def test_a_second_writer_is_refused_with_the_holder(tmp_path: Path) -> None:
+    with Journal(tmp_path / "out.jsonl"):
+        with pytest.raises(ScoreError, match="is being written by process"):
+            Journal(tmp_path / "out.jsonl").__enter__()
+
+
+def test_a_foreign_file_is_not_appended_to(tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl").write_text("no json\n")
+    with pytest.raises(DataError, match=r"out.jsonl:1"):
+        Journal(tmp_path / "out.jsonl").__enter__()
+
+
+def test_a_failure_is_recorded_by_kind_and_tried_again(tmp_path: Path) -> None:
+    async def fails_on_seven(task: Task) -> dict[str, Any]:
+        if task.id == "7":
+            raise ToolError("the search is down")
+        return {"id": task.id}
+
+    summary = run(tmp_path / "out.jsonl", fails_on_seven)
+    assert summary.failed == {"tool": 1} and "7" not in ids(tmp_path / "out.jsonl")
+    recorded = json.loads((tmp_path / "out.failures.jsonl").read_text())
+    assert recorded == {"id": "7", "kind": "tool", "message": "the search is down"}
+    run(tmp_path / "out.jsonl")
+    assert "7" in ids(tmp_path / "out.jsonl") and not (tmp_path / "out.failures.jsonl").exists()
+
+
+def test_a_fatal_provider_error_stops_the_run(tmp_path: Path) -> None:
+    async def refused(task: Task) -> dict[str, Any]:
+        raise ProviderError("the key was refused", fatal=True)
+
+    with pytest.raises(ProviderError, match="refused"):
+        run(tmp_path / "out.jsonl", refused, concurrency=1)
+    assert ids(tmp_path / "out.jsonl") == []
