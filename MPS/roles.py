@@ -31,6 +31,10 @@ T = TypeVar("T")
 class NotAsAsked(TaskError):
     """A teacher's reply that cannot be used; the message says why, in words that the teacher may read."""
 
+    def __init__(self, message: str, reason: str):
+        super().__init__(message)
+        self.reason = reason
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -84,19 +88,19 @@ class Teacher:
             for role in ("plan", "act", "localise", "correct")
         }
 
-    async def plan(self, question: str) -> str:
+    async def plan(self, question: str, seed: int | None = None) -> str:
         """The plan. Raises `NotAsAsked`, `ProviderError`."""
         prompt = f"Question:\n{question}\n\nTools:\n{self._tools}\n\nWrite the plan."
-        return await self._ask("plan", prompt, self._read_plan, retries=1)
+        return await self._ask("plan", prompt, self._read_plan, retries=1, seed=seed)
 
-    async def act(self, episode: Episode) -> Step:
+    async def act(self, episode: Episode, seed: int | None = None) -> Step:
         """The next step, not yet run. Raises `NotAsAsked`, `ProviderError`."""
         steps = all_steps(episode)
         prompt = (
             f"Question:\n{episode.question}\n\nTools:\n{self._tools}\n\nSteps so far:\n{show_steps(steps)}\n\n"
             f"Write step {len(steps) + 1} of at most {self.max_steps + 1}."
         )
-        return await self._ask("act", prompt, self._read_step, retries=1)
+        return await self._ask("act", prompt, self._read_step, retries=1, seed=seed)
 
     async def localise(self, task: Task, episode: Episode, *, retries: int) -> Diagnosis:
         """The first critical error of an attempt that did not reach the reference answer. Raises `NotAsAsked` when no
@@ -105,7 +109,7 @@ class Teacher:
         references = task.references
         listed = references[0] if len(references) == 1 else "\n".join(f"- {reference}" for reference in references)
         outcome = (
-            "The final answer is wrong." if episode.finished else "No final answer was handed in; the steps ran out."
+            "The final answer is wrong." if episode.finished else "No final answer was handed in within the limit."
         )
         prompt = (
             f"Question:\n{task.question}\n\nTools:\n{self._tools}\n\nReference answer:\n{listed}\n\n"
@@ -156,26 +160,29 @@ class Teacher:
             raise NotAsAsked("The reply holds no Python block after `Code:`.", "no code")
         return Step(thought=reply.thought, code=reply.code)
 
-    async def _ask(self, role: str, prompt: str, read: Callable[[str], T], *, retries: int) -> T:
+    async def _ask(
+        self, role: str, prompt: str, read: Callable[[str], T], *, retries: int, seed: int | None = None
+    ) -> T:
         """Ask until the reply can be read. Raises the last `NotAsAsked` after `retries` repetitions."""
         messages: list[Message] = [
             {"role": "system", "content": self._systems[role]},
             {"role": "user", "content": prompt},
         ]
+        overrides = {} if seed is None else {"seed": seed}
         while True:
-            completion = await self.endpoint.chat(messages)
+            completion = await self.endpoint.chat(messages, **overrides)
             self.usage.setdefault(role, Usage()).add(completion.usage)
             try:
                 return read(completion.text)
             except NotAsAsked as problem:
-                message, kind = problem.args
-                self.asked_again[f"{role}: {kind}"] += 1
+                self.asked_again[f"{role}: {problem.reason}"] += 1
                 if retries == 0:
-                    raise NotAsAsked(f"teacher ({role}): {message} The reply was {completion.text[:200]!r}", kind) from None
+                    said = f"teacher ({role}): {problem} The last reply was {completion.text[:200]!r}"
+                    raise NotAsAsked(said, problem.reason) from None
                 retries -= 1
                 messages += [
                     {"role": "assistant", "content": completion.text or "(nothing)"},
-                    {"role": "user", "content": f"{message} Reply again, in the form asked for."},
+                    {"role": "user", "content": f"{problem} Reply again, in the form asked for."},
                 ]
 
 
@@ -198,7 +205,7 @@ def read_diagnosis(text: str, steps: Sequence[Step]) -> Diagnosis:
         raise NotAsAsked(f'"{missing[0]}" is missing or empty.', "incomplete")
     evidence = _squeezed(str(texts["evidence"])).strip("`")
     if evidence not in _squeezed(show_step(number, steps[number - 1])):
-        raise NotAsAsked(f'"evidence" is not found in step {number}; copy a passage of that step exactly.', "no evidence")
+        raise NotAsAsked(f'"evidence" is not found in step {number}; copy a passage of it exactly.', "no evidence")
     return Diagnosis(number, evidence, str(texts["diagnosis"]), str(texts["suggestion"]))
 
 
@@ -209,8 +216,9 @@ class Student:
         self.endpoint = endpoint
         self.usage: dict[str, Usage] = {"student": Usage()}
 
-    async def reply(self, episode: Episode) -> str:
-        """The student's next turn. Raises `ProviderError`."""
-        completion = await self.endpoint.chat(episode.messages())
+    async def reply(self, episode: Episode, seed: int | None = None) -> str:
+        """The student's next turn. Raises `ProviderError`, and `TaskError` if the dialogue outgrew its context."""
+        overrides = {} if seed is None else {"seed": seed}
+        completion = await self.endpoint.chat(episode.messages(), **overrides)
         self.usage["student"].add(completion.usage)
         return completion.text

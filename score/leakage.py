@@ -77,7 +77,7 @@ def redact(text: str, references: Sequence[str], seen: str) -> str:
 
 
 def _constants(code: str) -> tuple[list[str], set[Fraction]]:
-    """(what the code states: printed, handed in or assigned as it is, and every text; numbers that it computes with)."""
+    """(what the code states: printed, handed in or assigned as it is, and all texts; the numbers that occur in it)."""
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from score.errors import InterpreterError
-from score.interpreter import isolation
+from score.interpreter.isolation import Server, start_server
 from score.interpreter.channel import Channel, ChannelClosed
 from score.interpreter.inside import wire
 from score.interpreter.session import Endpoints, Family, Session, Tool
@@ -24,7 +24,7 @@ class Interpreter:
 
     def __init__(self, settings: InterpreterSettings | None = None):
         self.settings = settings or InterpreterSettings()
-        self._server: isolation.Server | None = None
+        self._server: Server | None = None
         self._channel: Channel | None = None
         self._sessions: set[Session] = set()
         self._sending = asyncio.Lock()
@@ -38,7 +38,7 @@ class Interpreter:
     def start(self) -> "Interpreter":
         """Start the server (0.5 to 3 s with sympy). Raises `InterpreterError`. Starting twice is allowed."""
         if self._server is None:
-            self._server = isolation.start(self.settings)
+            self._server = start_server(self.settings)
             self._channel = Channel(self._server.control)
         return self
 
@@ -51,7 +51,7 @@ class Interpreter:
             self._server.stop()
         self._server = self._channel = None
 
-    def _running(self) -> isolation.Server:
+    def _running(self) -> Server:
         if self._server is None:
             raise InterpreterError("the interpreter is not started: call start() or use `async with`")
         return self._server

@@ -18,7 +18,8 @@ from score.interpreter.inside import wire
 from score.interpreter.settings import InterpreterSettings
 
 _INSIDE = Path(__file__).parent / "inside"
-_SCRATCH = "/scratch"  # the private tmpfs of `strict`
+_PRIVATE = "/tmp"  # where `strict` mounts a session's private tmpfs
+_SERVER = [sys.executable, "-s", str(_INSIDE / "server.py")]
 _log = logging.getLogger(__name__)
 
 NOT_COVERED = (
@@ -35,7 +36,6 @@ class Server:
     process: "subprocess.Popen[bytes]"
     control: socket.socket
     isolation: Literal["strict", "limits"]
-    namespaces: bool
     directory: str
     remove: str | None
 
@@ -53,7 +53,7 @@ class Server:
             shutil.rmtree(self.remove, ignore_errors=True)
 
 
-def start(settings: InterpreterSettings) -> Server:
+def start_server(settings: InterpreterSettings) -> Server:
     """Start the server, and wait until it can open sessions. Raises `InterpreterError`."""
     if settings.isolation == "strict":
         return _start_strict(settings)
@@ -63,16 +63,78 @@ def start(settings: InterpreterSettings) -> Server:
         except InterpreterError as error:
             _log.warning("%s. (strict does not work here: %s)", NOT_COVERED, error)
     directory = tempfile.mkdtemp(prefix="score-interpreter-")
-    command = [sys.executable, "-s", str(_INSIDE / "server.py")]
     try:
-        return _launch(command, _environment(directory), "limits", directory, directory, settings)
+        return _launch(_SERVER, _environment(directory), "limits", directory, directory, settings)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
 
 
 def _start_strict(settings: InterpreterSettings) -> Server:
-    raise InterpreterError("not yet")
+    bubblewrap = shutil.which("bwrap")
+    if bubblewrap is None:
+        raise InterpreterError(
+            "isolation 'strict' needs bubblewrap, and there is no `bwrap` on the PATH: install it "
+            "(Debian: apt-get install bubblewrap), or choose isolation 'limits' or 'auto'"
+        )
+    try:
+        server = _launch(_bubblewrap(bubblewrap), _environment(_PRIVATE), "strict", _PRIVATE, None, settings)
+    except InterpreterError as error:
+        raise InterpreterError(f"isolation 'strict' does not work on this machine: {error}") from None
+    try:
+        _probe(server)
+    except InterpreterError:
+        server.stop()
+        raise
+    return server
+
+
+def _bubblewrap(program: str) -> list[str]:
+    """The command that starts the server with no network and nothing of the host's files but Python, read-only."""
+    command = [program, "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+    # Not the host's uid inside: a namespace inside this one may not map root.
+    command += ["--unshare-cgroup-try", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--new-session"]
+    if _in_main_thread():
+        command += ["--die-with-parent"]
+    command += ["--ro-bind", "/usr", "/usr"]
+    for name in ("/bin", "/lib", "/lib64"):
+        if os.path.islink(name):
+            command += ["--symlink", os.readlink(name), name]
+        elif os.path.isdir(name):
+            command += ["--ro-bind", name, name]
+    for path in dict.fromkeys((sys.base_prefix, sys.prefix, str(_INSIDE))):
+        if not path.startswith("/usr/"):
+            command += ["--ro-bind", path, path]
+    # The host's /proc is for the server alone: only below a whole one does the kernel let a session mount its own over it.
+    command += ["--bind", "/proc", "/proc", "--dev", "/dev", "--tmpfs", _PRIVATE]
+    command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
+    return [*command, "--", *_SERVER]
+
+
+def _probe(server: Server) -> None:
+    """Open one session's namespaces, as every session will. Raises `InterpreterError` with the kernel's reason."""
+    ours, theirs = socket.socketpair()
+    rescue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    worker = socket.socketpair()
+    with ours, theirs, rescue[0], rescue[1], worker[0], worker[1], open(os.devnull, "w") as output:
+        message = wire.pack({"number": 0, "directory": f"{_PRIVATE}/probe"})
+        fds = [theirs.fileno(), worker[1].fileno(), rescue[1].fileno(), output.fileno()]
+        socket.send_fds(server.control, [message], fds)
+        theirs.close()
+        worker[1].close()
+        worker[0].settimeout(10)
+        worker[0].sendall(wire.pack({"op": "start", "directory": f"{_PRIVATE}/probe", "tools": {}}))
+        try:
+            received = wire.receive(worker[0])
+        except OSError as error:
+            received = None
+            reason = str(error)
+        else:
+            reason = "no reply"
+        if received is None:
+            said = server.process.stderr.read() if server.process.stderr else None
+            reason = said.decode(errors="replace").strip() if said else reason
+            raise InterpreterError(f"isolation 'strict' does not work on this machine: {reason}")
 
 
 def _environment(home: str) -> dict[str, str]:
@@ -108,11 +170,10 @@ def _launch(
         "processes": settings.processes,
         "disk_mb": settings.disk_mb,
         "cpu_s": settings.cpu_s,
-        "count_processes": False,
         "strict": isolation == "strict",
         # The kernel's "parent" is a thread: where a thread starts us that may end before the process does, the closed
         # socket alone has to tell the server.
-        "die_with_parent": threading.current_thread() is threading.main_thread(),
+        "die_with_parent": _in_main_thread(),
         "directory": directory,
         "remove": remove,
     }
@@ -132,7 +193,6 @@ def _launch(
         received = wire.receive(ours)
         if received is None:
             raise InterpreterError(f"the interpreter's server ended at its start: {_last_words(process)}")
-        message = received[0]
     except TimeoutError:
         process.kill()
         process.wait()
@@ -142,7 +202,11 @@ def _launch(
         ours.close()
         raise
     os.set_blocking(process.stderr.fileno(), False)  # type: ignore[union-attr]
-    return Server(process, ours, isolation, bool(message["namespaces"]), directory, remove)
+    return Server(process, ours, isolation, directory, remove)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _last_words(process: "subprocess.Popen[bytes]") -> str:

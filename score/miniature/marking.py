@@ -107,22 +107,18 @@ def _failed(step: AttemptedStep) -> bool:
 def _reached(problem: Problem, done: int, step: AttemptedStep) -> int:
     """How many steps of the key are done after this one, if `done` were done before; `done` if it led nowhere."""
     if problem.kind == "lookup":
-        searches = step.code.count("web_search")
+        searches = max(1, step.code.count("web_search"))  # none: it prints what an earlier step found
         while searches and done < len(problem.work) and _shows(problem.work[done], step.observation):
             done, searches = done + 1, searches - 1
         return done
     printed = _NUMBER.findall(step.observation)
     if not printed or _failed(step):
         return done
-    value = _as_number(printed[-1])
+    value = float(printed[-1])
     for position in range(done, len(problem.work)):
-        if _as_number(problem.work[position].value) == value:
+        if float(problem.work[position].value) == value:
             return position + 1
     return done
-
-
-def _as_number(text: str) -> float:
-    return float(text)
 
 
 def _shows(key: KeyedStep, observation: str) -> bool:

@@ -240,14 +240,14 @@ OPERATIONS = (
         "larger", "larger", "max({p}, {m})", lambda s, m, _: max(s.current, m), AMOUNTS,
         (
             "the larger with {m}", "never below {m}", "{m} or more", "it holds {m} or more",
-            "it is {m} or more", "{m} if it is less",
+            "it is {m} or more", "what is less is {m}",
         ),
     ),
     Operation(
         "smaller", "smaller", "min({p}, {m})", lambda s, m, _: min(s.current, m), AMOUNTS,
         (
             "the smaller with {m}", "never above {m}", "{m} or less", "it holds {m} or less",
-            "it is {m} or less", "{m} if it is more",
+            "it is {m} or less", "what is more is {m}",
         ),
     ),
     Operation(

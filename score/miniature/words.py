@@ -34,7 +34,8 @@ class WordSettings:
     held_out: bool
 
 
-def _usable(phrasings: tuple[str, ...], share: float) -> tuple[str, ...]:
+def usable(phrasings: tuple[str, ...], share: float) -> tuple[str, ...]:
+    """The first part of an operation's phrasings; at least one."""
     return phrasings[: max(1, round(len(phrasings) * share))]
 
 
@@ -66,7 +67,7 @@ def _attempt(operations: tuple[Operation, ...], settings: WordSettings, rng: ran
         numbers = {"m": first, "a": first, "b": second}
         if rng.random() < settings.distractors:
             sentences.append(rng.choice(DISTRACTORS).format(f=rng.choice(PEOPLE), m=rng.randint(2, 40)))
-        sentence = rng.choice(_usable(operation.phrasings, settings.phrasings)).format(**words, **numbers)
+        sentence = rng.choice(usable(operation.phrasings, settings.phrasings)).format(**words, **numbers)
         sentences.append(f"{ordinal} {sentence}.")
         expression = operation.code.format(p=names[1], q=names[0], s=start, **numbers)
         steps.append(

@@ -22,7 +22,7 @@ from score.miniature.words import WordSettings, word_problem
 SIZES = {"bc": 4000, "mps": 1600, "validation": 440, "test": 1120}
 LOOKUP_SHARE = 0.1
 WORDS = {
-    "bc": WordSettings(lengths=(0.3, 0.4, 0.3), phrasings=0.5, distractors=0.1, held_out=False),
+    "bc": WordSettings(lengths=(0.25, 0.35, 0.25, 0.1, 0.05), phrasings=0.5, distractors=0.1, held_out=False),
     "mps": WordSettings(lengths=(0, 0.4, 0.3, 0.2, 0.1), phrasings=1.0, distractors=0.15, held_out=False),
 }
 WORDS["validation"] = WORDS["test"] = WordSettings(

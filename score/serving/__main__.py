@@ -4,6 +4,8 @@ import argparse
 import os
 import sys
 
+from score.errors import SettingsError
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(
@@ -21,18 +23,18 @@ def main() -> int:
     parser.add_argument("--api-key-env", metavar="NAME", help="the variable that holds the API key clients must send")
     arguments = parser.parse_args()
 
-    # Imported late: --help should not wait for torch.
-    import torch
-    import uvicorn
-
-    from score.errors import SettingsError
-    from score.serving.server import Student, create_app
-
     api_key = None
     if arguments.api_key_env is not None:
         api_key = os.environ.get(arguments.api_key_env)
         if not api_key:
             raise SettingsError(f"--api-key-env names {arguments.api_key_env}, which is not set: export it first")
+
+    # Imported late: --help should not wait for torch.
+    import torch
+    import uvicorn
+
+    from score.serving.server import Student, create_app
+
     torch.set_num_threads(arguments.threads)
     # The token loop gives up the interpreter lock at every tensor operation. With Python's default of 5 ms it would
     # wait that long to get it back whenever HTTP is being served.

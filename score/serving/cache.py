@@ -39,12 +39,10 @@ class RowCache:
         self.lengths.fill(0)
         self.used.fill(0)
 
-    def longest_prefix(self, ids: Sequence[int]) -> tuple[int, int]:
-        """(row, n): the row that shares the longest prefix with `ids`, and its length n (0: nothing shared)."""
-        different = self.tokens[:, : len(ids)] != np.asarray(ids, dtype=np.int32)
-        shared = np.where(different.any(1), different.argmax(1), len(ids))
-        row = int(shared.argmax())
-        return row, int(shared[row])
+    def shared_with(self, ids: Sequence[int] | np.ndarray, rows: slice = slice(None)) -> np.ndarray:
+        """How many of its first tokens each of the rows shares with `ids`: [rows]."""
+        different = self.tokens[rows, : len(ids)] != np.asarray(ids, dtype=np.int32)
+        return np.where(different.any(1), different.argmax(1), len(ids))
 
     def start(self, row: int, ids: Sequence[int], source: int, shared: int) -> None:
         """Begin `ids` in `row` with the first `shared` positions copied from row `source`. The others are counted
@@ -73,18 +71,15 @@ class RowCache:
     def _keep(self, row: int) -> None:
         length = int(self.lengths[row])
         kept = slice(self.live_rows, None)
-        candidate, shared = 0, 0
-        different = self.tokens[kept, :length] != self.tokens[row, :length]
-        agrees = np.where(different.any(1), different.argmax(1), length)
-        candidate = int(agrees.argmax())
-        shared = int(agrees[candidate])
+        agrees = self.shared_with(self.tokens[row, :length], kept)
+        target = self.live_rows + int(agrees.argmax())
+        shared = int(agrees.max())
         if shared == length:  # already there
-            self._touch(self.live_rows + candidate)
+            self._touch(target)
             return
-        if shared == 0 or shared < self.lengths[self.live_rows + candidate]:
-            candidate, shared = int(self.used[kept].argmin()), 0
+        if shared < self.lengths[target] or shared == 0:
+            target, shared = self.live_rows + int(self.used[kept].argmin()), 0
         # Otherwise the kept row is an earlier turn of the same conversation: extend it.
-        target = self.live_rows + candidate
         self._copy(row, target, shared, length)
         self.tokens[target] = self.tokens[row]
         self.lengths[target] = length

@@ -35,8 +35,8 @@ class Completion:
 
 @dataclass(eq=False)
 class Request:
-    """A request on its way. `watch` is called with the ids so far after each token; True ends the request ("stop").
-    Setting `cancelled` from any thread ends it at the next step."""
+    """A request on its way. `watch` is called with the ids so far after each token; True ends the request ("stop"),
+    and so does an exception, which becomes `failure`. Setting `cancelled` from any thread ends it at the next step."""
 
     prompt: list[int]
     sampling: Sampling
@@ -45,6 +45,7 @@ class Request:
     token_ids: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
     finish_reason: str | None = None
+    failure: Exception | None = None  # what `watch` raised
     cancelled: bool = False
 
     def completion(self) -> Completion:
@@ -87,6 +88,7 @@ class Engine:
         self.forward: Qwen2Forward | HFForward = kind(model, self.cache)
         self.waiting: list[Request] = []
         self.live: list[Request] = []  # self.live[i] is row i of the cache
+        self._finished: list[Request] = []
         self._generator = np.random.default_rng(seed)
         self._batch: SamplingBatch | None = None  # of self.live; None: to be made again
 
@@ -100,6 +102,8 @@ class Engine:
         except BaseException:
             self.reset()
             raise
+        finally:
+            self.take_finished()
         return [request.completion() for request in requests]
 
     def prepare(
@@ -147,39 +151,45 @@ class Engine:
         self.forward.refresh()
         self.cache.clear()
 
-    @torch.inference_mode()
-    def step(self) -> list[Request]:
-        """Let waiting requests in, compute one token for every running one, and return those that finished."""
-        finished = self._retire()  # cancelled since the last step
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def step(self) -> None:
+        """Let waiting requests in and compute one token for every running one."""
+        self._retire()  # cancelled since the last step
         while self.waiting and len(self.live) < self.max_batch:
             self._prefill()
-            finished += self._retire()
+            self._retire()
         if self.live:
             rows = len(self.live)
             self.cache.append(rows, [request.token_ids[-1] for request in self.live])
             counts = np.ones(rows, dtype=np.int64)
             self._extend(self.forward(Pass.make(self.cache, 0, self.cache.lengths[:rows] - 1, counts)), 0)
-            finished += self._retire()
+            self._retire()
+
+    def take_finished(self) -> list[Request]:
+        """The requests that have finished since the last call, cancelled ones among them."""
+        finished, self._finished = self._finished, []
         return finished
 
     def _prefill(self) -> None:
         """Let in as many waiting requests as one pass should hold, and draw their first tokens."""
-        first, starts, counts, left = len(self.live), [], [], []
+        first = len(self.live)
+        starts: list[int] = []
+        counts: list[int] = []
+        left: list[Request] = []
         for number, request in enumerate(self.waiting):
             row = len(self.live)
-            if request.cancelled:
-                request.finish_reason = "stop"
-                continue
             if row == self.max_batch or sum(counts) >= PREFILL_TOKENS:
                 left += self.waiting[number:]
                 break
             ids = request.prompt
-            source, shared = self.cache.longest_prefix(ids[:-1])  # the last token has to be computed
-            if first <= source < row:  # another request of this pass: not there yet
-                if shared - 0 >= WORTH_WAITING:
-                    left.append(request)
-                    continue
-                shared = 0
+            agrees = self.cache.shared_with(ids[:-1])  # the last token has to be computed
+            coming = int(agrees[first:row].max(initial=0))  # shared with a request of this pass: not there yet
+            agrees[first:row] = 0
+            source = int(agrees.argmax())
+            shared = int(agrees[source])
+            if coming - shared >= WORTH_WAITING:
+                left.append(request)
+                continue
             shared = shared if shared >= WORTH_COPYING else 0
             self.cache.start(row, ids, source, shared)
             self.live.append(request)
@@ -209,24 +219,30 @@ class Engine:
             request.log_probs.append(log_prob)
             if token in self.eos_token_ids or token in request.sampling.stop_token_ids:
                 request.finish_reason = "stop"
-            if request.watch is not None and request.watch(request.token_ids):
-                request.finish_reason = "stop"
+            if request.watch is not None:
+                try:
+                    stop = request.watch(request.token_ids)
+                except Exception as error:  # noqa: BLE001 - the caller's code: it fails that request, not the batch
+                    request.failure, stop = error, True
+                if stop:
+                    request.finish_reason = "stop"
             if request.finish_reason is None and len(request.token_ids) == request.sampling.max_tokens:
                 request.finish_reason = "length"
         if first:
             self._batch = None
 
-    def _retire(self) -> list[Request]:
+    def _retire(self) -> None:
         """Take finished and cancelled requests out of the batch; the last rows fill their places."""
-        finished = []
-        for row in range(len(self.live) - 1, -1, -1):
-            request = self.live[row]
+        for request in self.live + self.waiting:
             if request.cancelled:
                 request.finish_reason = "stop"
+        for row in range(len(self.live) - 1, -1, -1):
+            request = self.live[row]
             if request.finish_reason is not None:
                 self.cache.finish(row, len(self.live) - 1)
                 self.live[row] = self.live[-1]
                 self.live.pop()
-                finished.append(request)
+                self._finished.append(request)
                 self._batch = None
-        return finished
+        self._finished += [request for request in self.waiting if request.finish_reason is not None]
+        self.waiting = [request for request in self.waiting if request.finish_reason is None]

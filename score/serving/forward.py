@@ -19,6 +19,8 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2ForCausalLM
 
 from score.serving.cache import RowCache
 
+QUERY_BLOCK = 64
+
 
 @dataclass
 class Pass:
@@ -30,6 +32,7 @@ class Pass:
     rows: int
     width: int
     columns: int
+    longest_start: int  # the most positions that a row had before
     tokens: Tensor
     positions: Tensor
     slots: Tensor
@@ -53,6 +56,7 @@ class Pass:
             rows=n,
             width=width,
             columns=columns,
+            longest_start=int(starts.max()),
             tokens=torch.from_numpy(cache.tokens[first + row, positions].astype(np.int64)),
             positions=torch.from_numpy(positions),
             slots=torch.from_numpy((first + row) * cache.columns + positions),
@@ -62,7 +66,7 @@ class Pass:
         )
 
 
-class _Layer(CacheLayerMixin):
+class _Layer(CacheLayerMixin):  # type: ignore[misc]
     """A layer of a `RowCache` in the shape that Hugging Face models write to and read from, for one pass."""
 
     def __init__(self, cache: RowCache, index: int, this: Pass):
@@ -114,7 +118,7 @@ class HFForward:
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """F.linear for [N, in] by way of oneDNN, which is twice as fast as MKL on AMD processors; for few rows it is not."""
+    """F.linear for [N, in] by way of oneDNN, on AMD processors twice as fast as MKL (but not for few rows)."""
     if x.shape[0] < 16 or not _HAS_ONEDNN:
         return F.linear(x, weight, bias)
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
@@ -150,7 +154,7 @@ class Qwen2Forward:
         one complex product. Queries and keys are re-ordered alike, so their products stay the same."""
         return weight.unflatten(0, (heads, 2, self.head_size // 2)).transpose(1, 2).flatten(0, 2)
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def refresh(self) -> None:
         """Read the module's weights again: call it after they change."""
         self.layers: list[dict[str, Tensor]] = []
@@ -209,5 +213,16 @@ class Qwen2Forward:
             return out.reshape(n, -1)
         spread = q.new_zeros(n * width, *q.shape[1:]).index_copy_(0, places, q)
         spread = spread.view(n, width, *q.shape[1:]).transpose(1, 2)
-        out = F.scaled_dot_product_attention(spread, keys, values, attn_mask=mask, enable_gqa=True)
-        return out.transpose(1, 2).reshape(n * width, -1)[places]
+        parts = []
+        for begin in range(0, width, QUERY_BLOCK):  # early queries look at few columns: leave out the rest
+            end = min(begin + QUERY_BLOCK, width)
+            reach = this.columns if end == width else min(this.longest_start + end, this.columns)
+            part = F.scaled_dot_product_attention(
+                spread[:, :, begin:end],
+                keys[:, :, :reach],
+                values[:, :, :reach],
+                attn_mask=mask[:, :, begin:end, :reach],
+                enable_gqa=True,
+            )
+            parts.append(part.transpose(1, 2))
+        return torch.cat(parts, 1).view(n * width, -1)[places]

@@ -94,7 +94,8 @@ class Student:
     def prompt(self, request: ChatRequest) -> list[int]:
         messages = [{"role": message.role, "content": message.content} for message in request.messages]
         text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return self.tokenizer.encode(text, add_special_tokens=False)
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
+        return ids
 
     def sampling(self, request: ChatRequest, prompt_tokens: int) -> Sampling:
         """The request's values, then the model's defaults; without a limit the reply may fill the context."""
@@ -115,7 +116,8 @@ class Student:
     def text(self, ids: list[int]) -> str:
         """The reply as it was written, without the end of the turn."""
         ids = ids[:-1] if ids and ids[-1] in self.end_of_turn else ids
-        return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text
 
 
 def first_stop(text: str, stops: list[str]) -> int | None:

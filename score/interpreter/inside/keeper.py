@@ -36,7 +36,7 @@ class Keeper:
         if pid == 0:
             self.socket.close()
             processes.die_with_parent()
-            if self.config["namespaces"]:
+            if self.config["strict"]:
                 processes.drop_capabilities()
             worker.Worker(fds, self.registry, number, self.config).serve()
         self.registry[2 * number] = pid
@@ -100,6 +100,8 @@ class Keeper:
 def run(sock: socket.socket, fds: list[int], message: dict[str, Any], config: dict[str, Any]) -> None:
     """The life of a keeper, from a fresh fork of the server."""
     try:
+        if config["strict"]:
+            processes.settle_in_namespaces(config["uid"], config["gid"], config["disk_mb"])
         keeper = Keeper(sock, config)
         keeper.start(message["number"], message["directory"], fds)
     except OSError as error:

@@ -12,6 +12,8 @@ _SET_TID, _CLEAR_TID = 0x01000000, 0x00200000
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_GET_TID_ADDRESS = 1, 36, 38, 40
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}.get(os.uname().machine)
 
+_READ_ONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
+
 # PyDLL keeps the interpreter lock during the call, as os.fork does.
 _libc = ctypes.PyDLL(None, use_errno=True)
 _python = ctypes.pythonapi
@@ -63,6 +65,35 @@ def adopt_orphans() -> None:
 
 def no_new_privileges() -> None:
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def drop_capabilities() -> None:
+    """Give up every capability in the own user namespace. Raises OSError."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    if _libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    """Raises OSError."""
+    if _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()) != 0:
+        raise OSError(ctypes.get_errno(), f"mounting {target}")
+
+
+def settle_in_namespaces(uid: int, gid: int, disk_mb: int) -> None:
+    """Make fresh namespaces a home of their own: identity, /proc, private files. Raises OSError.
+
+    `uid` and `gid` are the ones from before the namespaces; they stay the same inside.
+    """
+    for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(line)
+    with open("/proc/sys/user/max_user_namespaces", "w") as file:
+        file.write("0")  # no namespace of its own in which the student's code would have capabilities again
+    # Read-only: where the host's user is root, files below /proc/sys could be written otherwise.
+    mount("proc", "/proc", "proc", _READ_ONLY | _NOSUID | _NODEV | _NOEXEC)
+    mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, f"size={disk_mb}m,mode=700")
+    mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV | _NOEXEC, f"size={disk_mb}m,mode=700")
 
 
 def children(pid: int) -> list[int]:

@@ -38,7 +38,7 @@ def preload(names: list[str]) -> None:
 
 def open_family(control: socket.socket, fds: list[int], message: dict[str, Any], config: dict[str, Any]) -> None:
     """Fork a keeper, which forks the session's worker. Raises OSError."""
-    if os.fork():
+    if processes.fork(processes.NEW_NAMESPACES) if config["strict"] else os.fork():
         return
     control.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -61,9 +61,10 @@ def main() -> None:
     os.close(devnull)
     processes.adopt_orphans()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    config["uid"], config["gid"] = os.getuid(), os.getgid()
     gc.collect()
     gc.freeze()
-    control.sendall(wire.pack({"op": "ready", "namespaces": config["namespaces"]}))
+    control.sendall(wire.pack({"op": "ready"}))
     while received := wire.receive(control, 4):
         message, fds = received
         try:

@@ -81,8 +81,9 @@ class Worker:
         both(resource.RLIMIT_FSIZE, self.config["file_size_mb"] * 2**20)
         both(resource.RLIMIT_NOFILE, self.config["open_files"])
         both(resource.RLIMIT_CORE, 0)
-        if self.config["count_processes"]:
-            both(resource.RLIMIT_NPROC, self.config["processes"])
+        if self.config["strict"]:
+            # Counted in the family's own user namespace. In `limits` the count would be of all that the user runs.
+            both(resource.RLIMIT_NPROC, self.config["processes"] + 8)
         processes.no_new_privileges()
 
     def _forked_by_student(self) -> None:
@@ -212,10 +213,10 @@ class Worker:
             self.registry[2 * self.number + 1] = pid
             return pid
         self.registry[2 * self.number + 1] = _getpid()
+        self.socket.close()  # else the host could not see the death of the process that runs the step
         message, fds, _, _ = socket.recv_fds(self.rescue, 16, 1)
         if not message:
             _exit(0)
-        self.socket.close()
         self.socket, self.pid = socket.socket(fileno=fds[0]), _getpid()
         self.lock, self.held = threading.Lock(), False
         self.registry[2 * self.number] = self.pid

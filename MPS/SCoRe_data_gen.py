@@ -1,0 +1,60 @@
+"""Phase 2: mentored problem solving. The student tries new tasks; the teacher corrects its first critical error only.
+
+    cd MPS && python SCoRe_data_gen.py                       (with configs/SCoRe_data_gen_config.yaml)
+
+The student has to be served (see the README). Writes one trajectory a line with its key steps; a task that was never
+solved is written as a hard sample. A second run goes on where the first stopped. Failures of an endpoint, a tool, the
+interpreter or the judge are no wrong answers: they go to `<output>.failures.jsonl` and are tried again.
+
+Exit codes: 0 all is well, 2 wrong settings or an endpoint that refuses, 3 some tasks failed or lines were malformed,
+4 no trajectory is correct.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
+
+from score import cli  # noqa: E402
+
+
+def main() -> int:
+    parser = cli.parser(
+        __doc__ or "", "python SCoRe_data_gen.py --limit 20 --set corrections=5", "configs/SCoRe_data_gen_config.yaml"
+    )
+    parser.add_argument("--limit", type=int, help="only the first N tasks")
+    options = parser.parse_args()
+
+    # Heavy imports come after the arguments, so that --help answers at once.
+    from generation import Company, MentoredSettings, generate
+    from graphs.mentored import MentoredSolving
+    from roles import Student, Teacher
+
+    from score.settings import load_settings
+    from score.trajectory import mps_row
+
+    overrides = [*options.set, *([f"limit={options.limit}"] if options.limit is not None else [])]
+    settings = load_settings(MentoredSettings, options.config, overrides)
+
+    def cast(company: Company) -> tuple[MentoredSolving, list[Student | Teacher]]:
+        student = Student(company.endpoints["student"])
+        teacher = Teacher(company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps)
+        graph = MentoredSolving(
+            student,
+            teacher,
+            company.judge,
+            company.interpreter,
+            company.tools,
+            max_steps=settings.max_steps,
+            corrections=settings.corrections,
+            localise_retries=settings.localise_retries,
+            rewrites=settings.rewrites,
+        )
+        return graph, [student, teacher]
+
+    return asyncio.run(generate(settings, "mentored solving", ["student", "teacher", "judge"], cast, mps_row))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,65 @@
+# Sourced by the launchers: `launch CONFIG KEY=VALUE...` starts verl with RL/configs/CONFIG.yaml.
+#
+# A launcher sets MODEL, DATA (folder with train.parquet and val.parquet), OUTPUT and SETTINGS (RL/rl_settings.py) and
+# says what is particular to its machine. Each variable of the table below that is set overrides its key; what the
+# user typed behind the launcher (Hydra overrides) comes last and wins. --dry-run prints the composed config.
+RL_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+VARIABLES="
+MODEL=actor_rollout_ref.model.path
+BATCH=data.train_batch_size
+ROLLOUTS=actor_rollout_ref.rollout.n
+MINI_BATCH=actor_rollout_ref.actor.ppo_mini_batch_size
+PROMPT_LENGTH=data.max_prompt_length
+RESPONSE_LENGTH=data.max_response_length
+TURNS=actor_rollout_ref.rollout.multi_turn.max_assistant_turns
+LR=actor_rollout_ref.actor.optim.lr
+ENTROPY=actor_rollout_ref.actor.entropy_coeff
+TENSOR_PARALLEL=actor_rollout_ref.rollout.tensor_model_parallel_size
+BACKEND=actor_rollout_ref.rollout.name
+EPOCHS=trainer.total_epochs
+STEPS=trainer.total_training_steps
+SAVE_FREQ=trainer.save_freq
+TEST_FREQ=trainer.test_freq
+GPUS=trainer.n_gpus_per_node
+NODES=trainer.nnodes
+NAME=trainer.experiment_name
+NORM_BY_STD=algorithm.norm_adv_by_std_in_grpo
+NEGATIVE_SCALE=algorithm.score_grpo.negative_scale
+FILTER_GROUPS=algorithm.filter_groups.enable
+UNSCORED_LIMIT=trainer.v1.sampler.sampler_kwargs.unscored_limit
+"
+
+from_variables() { # prints a Hydra override for each variable that is set
+  local pair name
+  for pair in $VARIABLES; do
+    name=${pair%%=*}
+    [ -z "${!name:-}" ] || echo "${pair#*=}=${!name}"
+  done
+  if [ -n "${KL:-}" ]; then # KL=0 leaves the reference model out
+    awk "BEGIN {exit !($KL > 0)}" && echo actor_rollout_ref.actor.use_kl_loss=true || echo actor_rollout_ref.actor.use_kl_loss=false
+    echo actor_rollout_ref.actor.kl_loss_coef="$KL"
+  fi
+  if [ -n "${SEED:-}" ]; then
+    printf '%s\n' data.seed="$SEED" actor_rollout_ref.rollout.seed="$SEED" actor_rollout_ref.actor.data_loader_seed="$SEED"
+  fi
+}
+
+launch() {
+  local config=$1; shift
+  local arguments=() overrides=() dry= value
+  for value in "$@"; do [ "$value" = --dry-run ] && dry=1 || arguments+=("$value"); done
+  mapfile -t overrides < <(from_variables)
+  export SCORE_RL_ROOT=$RL_ROOT SCORE_RL_SETTINGS=$(realpath -m "$SETTINGS")
+  export PYTHONPATH=$RL_ROOT:$(dirname "$RL_ROOT")${PYTHONPATH:+:$PYTHONPATH}
+  export VERL_USE_EXTERNAL_MODULES=${VERL_USE_EXTERNAL_MODULES:+$VERL_USE_EXTERNAL_MODULES,}advantage
+  export RAY_USAGE_STATS_ENABLED=0
+  local log=$OUTPUT/log/verl_$(date +%Y%m%d_%H%M%S).jsonl # one a start: metrics.py joins those of a resumed run
+  export VERL_FILE_LOGGER_PATH=$log
+  local command=(python -m verl.trainer.main_ppo --config-dir "$RL_ROOT/configs" --config-name "$config"
+    data.train_files="$DATA/train.parquet" data.val_files="$DATA/val.parquet" trainer.default_local_dir="$OUTPUT/checkpoints"
+    "${overrides[@]}" "${arguments[@]}" hydra.run.dir="$OUTPUT/log/hydra")
+  if [ -n "$dry" ]; then "${command[@]}" --cfg job --resolve; return; fi
+  mkdir -p "$OUTPUT/log"
+  "${command[@]}"
+}

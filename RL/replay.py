@@ -1,0 +1,127 @@
+"""verl's replay buffer with what SCoRe needs between rollout and update (`trainer.v1.sampler.custom_sampler`).
+
+- Unscored rollouts get the mean of their group's scored ones: with GRPO's baseline their advantage is then zero.
+  Above `unscored_limit` (a share of the step's rollouts) training stops instead of learning from noise.
+- A rollout that failed with an unexpected error stops training: it is a bug, not a 0.
+- Shares of tiers and deciding layers, key-step hits, final accuracy and tokens go into verl's loggers.
+- verl polls every 2 s, which on a small model is longer than the step: `poll_interval` is a setting.
+
+`trainer.v1.sampler.sampler_kwargs` may hold `poll_interval`, `unscored_limit`, `filter_groups`, `train_batch_size`.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import torch
+import transfer_queue as tq
+from score.errors import JudgeError, ScoreError
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+
+TIERS = ("correct", "same_as_teacher", "new_way", "nothing")
+
+
+def group_means(uids: list[str], scores: np.ndarray, unscored: np.ndarray) -> np.ndarray:
+    """Scores [N] with each unscored one replaced by the mean of its group's scored ones (0 if there is none: then the
+    whole group has no advantage)."""
+    filled = scores.astype(float).copy()
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, uid in enumerate(uids):
+        groups[uid].append(index)
+    for members in groups.values():
+        scored = [index for index in members if not unscored[index]]
+        mean = float(np.mean(filled[scored])) if scored else 0.0
+        for index in members:
+            if unscored[index]:
+                filled[index] = mean
+    return filled
+
+
+def metrics_of(uids: list[str], infos: list[dict[str, Any]], scores: np.ndarray) -> dict[str, float]:
+    """The step's figures from the reward function's answers (`reward.entry.compute_score`)."""
+
+    def mean(key: str) -> float | None:
+        values = [info[key] for info in infos if info.get(key) is not None]
+        return float(np.mean(values)) if values else None
+
+    figures: dict[str, float | None] = {
+        "score/final_accuracy": mean("final_correct"),
+        "score/key_step_hit": mean("key_step_hit"),
+        "score/unscored": mean("unscored"),
+        "score/answered": mean("answered"),
+        "score/prefix_differs": mean("prefix_differs"),
+        "score/reward": float(np.mean(scores)),
+        "score/generated_tokens": float(sum(info["generated_tokens"] for info in infos)),
+    }
+    scored = [info for info in infos if not info["unscored"]]
+    for tier in TIERS:
+        figures[f"score/tier/{tier}"] = sum(info["tier"] == tier for info in scored) / max(1, len(scored))
+    for layer in {info["layer"] for info in scored}:
+        figures[f"score/layer/{layer.replace(' ', '_')}"] = sum(i["layer"] == layer for i in scored) / len(scored)
+    groups: dict[str, list[float]] = defaultdict(list)
+    for uid, value in zip(uids, scores, strict=True):
+        groups[uid].append(float(value))
+    figures["score/groups_without_advantage"] = float(np.mean([len(set(values)) == 1 for values in groups.values()]))
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
+    """See the module. Raises `JudgeError` above the limit of unscored rollouts, `ScoreError` for a failed one."""
+
+    def __init__(self, *, sampler_kwargs: Any, **keywords: Any):
+        own = dict(sampler_kwargs or {})
+        self.unscored_limit = float(own.get("unscored_limit", 0.05))
+        filters: dict[str, Any] = {}
+        if own.get("filter_groups"):
+            filters = {
+                "filter_groups_metric": "reward",
+                "train_batch_size": own["train_batch_size"],
+                "gen_batch_size": 1,
+            }
+        super().__init__(
+            sampler_kwargs=sampler_kwargs, poll_interval=float(own.get("poll_interval", 2.0)), **filters, **keywords
+        )
+
+    def _sync_metadata_from_transfer_queue(self) -> None:
+        super()._sync_metadata_from_transfer_queue()
+        failed = [uid for uids in self.failure_keys.values() for uid in uids]
+        if failed:
+            raise ScoreError(
+                f"{len(failed)} prompts' rollouts failed with an unexpected error; the worker's log above has it "
+                "(`Error in _run_prompt`)"
+            )
+
+    def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict[str, Any]]:
+        """verl's contract: a batch's keys, and metrics."""
+        batch, metrics = super().sample(global_steps, partition_id, batch_size)
+        if partition_id != "train":
+            return batch, metrics
+        data = tq.kv_batch_get(
+            keys=batch.keys, partition_id=partition_id, select_fields=["rm_scores", "extra_fields"]
+        )
+        infos = [getattr(fields, "data", fields)["reward_extra_info"] for fields in data["extra_fields"]]
+        token_scores = list(data["rm_scores"].unbind())
+        uids = [key.rsplit("_", 2)[0] for key in batch.keys]
+        unscored = np.array([bool(info["unscored"]) for info in infos])
+        scores = np.array([float(tokens.sum()) for tokens in token_scores])
+        if unscored.any():
+            self._check(unscored, infos)
+            scores = group_means(uids, scores, unscored)
+            for tokens, value, replace in zip(token_scores, scores, unscored, strict=True):
+                if replace:
+                    tokens[-1] = float(value)
+            filled = torch.nested.as_nested_tensor(token_scores, layout=torch.jagged)
+            fields = TensorDict({"rm_scores": filled}, batch_size=len(batch.keys))
+            tq.kv_batch_put(keys=batch.keys, partition_id=partition_id, fields=fields)
+        return batch, metrics | metrics_of(uids, infos, scores)
+
+    def _check(self, unscored: np.ndarray, infos: list[dict[str, Any]]) -> None:
+        share = float(unscored.mean())
+        if share > self.unscored_limit:
+            reason = next(info["unscored_reason"] for info in infos if info["unscored"])
+            raise JudgeError(
+                f"{share:.0%} of this step's rollouts could not be scored (limit {self.unscored_limit:.0%}, "
+                f"trainer.v1.sampler.sampler_kwargs.unscored_limit); the first reason: {reason}"
+            )

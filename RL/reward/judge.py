@@ -1,0 +1,32 @@
+"""A model's verdict on whether two steps do the same, for what code and execution leave open."""
+
+from pathlib import Path
+
+from score.dialogue import Message, render_observation
+from score.errors import JudgeError
+from score.judging import json_object
+from score.llm import Endpoint
+
+from reward.tiers import KeyStep, Sameness
+
+PROMPT = Path(__file__).with_name("same_step.txt")
+ATTEMPTS = 2
+
+
+class StepJudge:
+    """Asks the reward endpoint."""
+
+    def __init__(self, endpoint: Endpoint):
+        self.endpoint = endpoint
+        self._system: Message = {"role": "system", "content": PROMPT.read_text(encoding="utf-8").strip()}
+
+    async def same(self, question: str, ours: KeyStep, theirs: KeyStep) -> Sameness:
+        """Raises `JudgeError` without a readable verdict, `ProviderError` from the endpoint."""
+        steps = [f"{step.turn}\n{render_observation(step.observation)}" for step in (theirs, ours)]
+        prompt = f"Question:\n{question}\n\nStep A:\n{steps[0]}\n\nStep B:\n{steps[1]}"
+        messages: list[Message] = [self._system, {"role": "user", "content": prompt}]
+        for _ in range(ATTEMPTS):
+            reply = json_object((await self.endpoint.chat(messages)).text)
+            if reply is not None and isinstance(reply.get("same"), bool):
+                return Sameness(reply["same"], "judge")
+        raise JudgeError(f"{self.endpoint} gave no readable verdict on a step in {ATTEMPTS} replies")

@@ -1,0 +1,54 @@
+"""Settings of the rollout's tools and of the reward; verl's own settings are Hydra's (`configs/score_grpo.yaml`)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from score.interpreter import InterpreterSettings
+from score.llm import EndpointSettings
+from score.search import SearchSettings
+from score.settings import Strict
+
+Mode = Literal["standard", "long_horizon", "sparse_reward", "long_horizon_sparse"]
+
+
+class Limits(Strict):
+    """What a rollout may use beside verl's own limits (`multi_turn.max_assistant_turns`, `data.max_response_length`).
+    `tokens_per_turn` None: what is left of the response length."""
+
+    tokens_per_turn: int | None = Field(default=None, gt=0)
+    sessions: int = Field(default=256, gt=0, description="interpreter sessions at a time in one agent-loop worker")
+
+
+class Reward(Strict):
+    """The four tiers (METHOD: the key-step reward). `avoid: false` drops the third, `key_step: false` the second
+    and the third; `judge_steps` asks the reward endpoint where code and execution do not tell whether two steps do
+    the same. Training stops when more than `unscored_limit` of a step's rollouts are unscored."""
+
+    correct: float = 1.0
+    same_as_teacher: float = 0.5
+    new_way: float = 0.1
+    nothing: float = 0.0
+    key_step: bool = True
+    avoid: bool = True
+    judge_steps: bool = False
+    unscored_limit: float = Field(default=0.05, ge=0, le=1)
+
+
+class Endpoints(Strict):
+    """`reward` judges what the rules leave open; null leaves that unscored. The other roles are not used here."""
+
+    teacher: EndpointSettings | None = None
+    student: EndpointSettings | None = None
+    judge: EndpointSettings | None = None
+    reward: EndpointSettings | None = None
+
+
+class RLSettings(Strict):
+    """What our agent loop and reward need beside verl's settings."""
+
+    endpoints: Endpoints = Endpoints()
+    interpreter: InterpreterSettings = InterpreterSettings()
+    search: SearchSettings = SearchSettings()
+    limits: Limits = Limits()
+    reward: Reward = Reward()
