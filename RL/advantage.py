@@ -1,6 +1,6 @@
 """GRPO's advantage with the two settings that a small student needed, registered with verl as `score_grpo`.
 
-verl loads it in every process by `VERL_USE_EXTERNAL_MODULES=advantage`. Settings under `algorithm`:
+`replay` imports it, and so it is there in the process that computes advantages. Settings under `algorithm`:
 `norm_adv_by_std_in_grpo` (paper: true; ours: false, because dividing by the standard deviation makes "wrong in a new
 way" as strong as "right" in a group without a right answer) and `score_grpo.negative_scale` (paper: 1; ours: 0.5).
 """

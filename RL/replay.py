@@ -12,6 +12,7 @@
 from collections import defaultdict
 from typing import Any
 
+import advantage  # noqa: F401  (registers `score_grpo` in the one process that computes advantages)
 import numpy as np
 import torch
 import transfer_queue as tq

@@ -52,7 +52,6 @@ launch() {
   mapfile -t overrides < <(from_variables)
   export SCORE_RL_ROOT=$RL_ROOT SCORE_RL_SETTINGS=$(realpath -m "$SETTINGS")
   export PYTHONPATH=$RL_ROOT:$(dirname "$RL_ROOT")${PYTHONPATH:+:$PYTHONPATH}
-  export VERL_USE_EXTERNAL_MODULES=${VERL_USE_EXTERNAL_MODULES:+$VERL_USE_EXTERNAL_MODULES,}advantage
   export RAY_USAGE_STATS_ENABLED=0
   local log=$OUTPUT/log/verl_$(date +%Y%m%d_%H%M%S).jsonl # one a start: metrics.py joins those of a resumed run
   export VERL_FILE_LOGGER_PATH=$log

@@ -9,6 +9,6 @@ whose seams have moved is named at the start instead of failing somewhere inside
 
 from verl_cpu import platform, seams
 
-seams.check()
 platform.register()
+seams.check()
 seams.register_rollout()

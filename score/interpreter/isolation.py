@@ -11,7 +11,7 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from score.errors import InterpreterError
 from score.interpreter.inside import wire
@@ -38,6 +38,7 @@ class Server:
     isolation: Literal["strict", "limits"]
     directory: str
     remove: str | None
+    errors: IO[bytes]
 
     def stop(self) -> None:
         """End it and everything in it; it ends by itself when its socket closes."""
@@ -47,8 +48,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if self.process.stderr:
-            self.process.stderr.close()
+        self.errors.close()
         if self.remove:
             shutil.rmtree(self.remove, ignore_errors=True)
 
@@ -132,9 +132,8 @@ def _probe(server: Server) -> None:
         else:
             reason = "no reply"
         if received is None:
-            said = server.process.stderr.read() if server.process.stderr else None
-            reason = said.decode(errors="replace").strip() if said else reason
-            raise InterpreterError(f"isolation 'strict' does not work on this machine: {reason}")
+            said = _last_words(server.errors) or reason
+            raise InterpreterError(f"isolation 'strict' does not work on this machine: {said}")
 
 
 def _environment(home: str) -> dict[str, str]:
@@ -177,38 +176,39 @@ def _launch(
         "directory": directory,
         "remove": remove,
     }
+    errors = tempfile.TemporaryFile()  # a pipe that nobody reads would fill up, and block the server
     process = subprocess.Popen(
         [*command, str(theirs.fileno()), json.dumps(config)],
         env=environment,
         cwd=remove or "/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=errors,
         pass_fds=[theirs.fileno()],
         start_new_session=True,
     )
     theirs.close()
     ours.settimeout(settings.start_timeout_s)
+    server = Server(process, ours, isolation, directory, remove, errors)
     try:
-        received = wire.receive(ours)
-        if received is None:
-            raise InterpreterError(f"the interpreter's server ended at its start: {_last_words(process)}")
+        ready = wire.receive(ours)
     except TimeoutError:
         process.kill()
-        process.wait()
-        ours.close()
+        server.stop()
         raise InterpreterError(f"the interpreter's server was not ready after {settings.start_timeout_s:g} s") from None
-    except InterpreterError:
-        ours.close()
-        raise
-    os.set_blocking(process.stderr.fileno(), False)  # type: ignore[union-attr]
-    return Server(process, ours, isolation, directory, remove)
+    if ready is None:
+        process.wait()
+        said = _last_words(errors) or f"exit code {process.returncode}"
+        server.stop()
+        raise InterpreterError(f"the interpreter's server ended at its start: {said}")
+    return server
 
 
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _last_words(process: "subprocess.Popen[bytes]") -> str:
-    text = process.communicate()[1].decode(errors="replace").strip()
-    return text.splitlines()[-1] if text else f"exit code {process.returncode}"
+def _last_words(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

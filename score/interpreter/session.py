@@ -20,6 +20,7 @@ from score.interpreter.settings import InterpreterSettings
 
 Status = Literal["ok", "error", "timeout", "memory", "killed", "tool_error"]
 Tool = Callable[..., str | Awaitable[str]]
+LOOP_FAILED = 70  # as in inside/worker.py
 _WATCH_S = 0.25  # a step that lasts longer has its processes counted this often
 _GRACE_S = 10.0  # for the sandbox's own work (a fork, a kill) before the sandbox counts as broken
 
@@ -381,4 +382,6 @@ def _checked_status(reply: dict[str, Any]) -> Status:
 def _ending(code: int | None) -> str:
     if code is None:
         return "how is not known"
+    if code == LOOP_FAILED:
+        return "it broke the interpreter's own loop"
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -17,6 +17,7 @@ from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 from transformers.models.qwen2.modeling_qwen2 import Qwen2ForCausalLM
 
+from score.errors import SettingsError
 from score.serving.cache import RowCache
 
 QUERY_BLOCK = 64
@@ -93,9 +94,14 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
 
 
 class HFForward:
-    """Any Hugging Face causal LM whose layers all use ordinary attention."""
+    """Any Hugging Face causal LM whose layers all attend to the whole past; raises SettingsError for another."""
 
     def __init__(self, model: PreTrainedModel, cache: RowCache):
+        kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
+        if kinds != {"full_attention"} or getattr(model.config, "sliding_window", None) is not None:
+            raise SettingsError(
+                f"the engine runs full attention only, and {type(model).__name__} here has other layers"
+            )
         self.model, self.cache = model, cache
 
     def refresh(self) -> None:

@@ -9,7 +9,6 @@ result; `endless` fills its context; `mixed` takes one of all of these by the ta
 
 import argparse
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def reply(problem: Problem, messages: list[dict[str, str]], mistake: str) -> str
     own = Step(thought=following.thought, code=following.code)
     if mistake == "wrong" and len(steps) == 1 and following is not problem.last:
         variable = own.code.partition(" = ")[0]
-        own.code = re.sub(r"\nprint", f" + 1\nprint", own.code) if variable != own.code else 'print("nothing")'
+        own.code = own.code.replace("\nprint", " + 1\nprint") if variable != own.code else 'print("nothing")'
     if mistake == "stuck" and progress(problem, steps) == 1 and len(problem.work) > 1:
         return render_step(Step(thought="Once more.", code=problem.work[0].code.splitlines()[-1]))
     if mistake == "stuck":

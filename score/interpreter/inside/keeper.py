@@ -38,7 +38,10 @@ class Keeper:
             processes.die_with_parent()
             if self.config["strict"]:
                 processes.drop_capabilities()
-            worker.Worker(fds, self.registry, number, self.config).serve()
+            try:
+                worker.Worker(fds, self.registry, number, self.config).serve()
+            finally:
+                os._exit(worker.LOOP_FAILED)
         self.registry[2 * number] = pid
         for fd in fds:
             os.close(fd)
@@ -55,8 +58,7 @@ class Keeper:
                 break
             message, fds = received
             self.socket.sendall(wire.pack(handlers[message["op"]](message, fds)))
-        processes.kill_all(os.getpid(), {}, None, set())
-        processes.reap()
+        processes.reap(processes.kill_all(os.getpid(), {}, None, set()))
         for directory in self.directories.values():
             shutil.rmtree(directory, ignore_errors=True)
         os._exit(0)
@@ -77,14 +79,13 @@ class Keeper:
         workers, snapshots = self._owners()
         spare = {pid for pid, owner in snapshots.items() if owner != number or not message["forget"]}
         worker_pid = self.registry[2 * number]
-        processes.kill_all(os.getpid(), workers | snapshots, number, spare)
-        ended = processes.reap(until_gone=worker_pid or None)
+        ended = processes.reap(processes.kill_all(os.getpid(), workers | snapshots, number, spare))
         self.registry[2 * number] = 0
         snapshot_pid = self.registry[2 * number + 1]
         if message["forget"]:
             self.registry[2 * number + 1] = 0
             shutil.rmtree(message["directory"], ignore_errors=True)
-        alive = bool(snapshot_pid) and snapshot_pid in processes.children(os.getpid()) and snapshot_pid not in ended
+        alive = bool(snapshot_pid) and processes.is_live_child(snapshot_pid)
         status = ended.get(worker_pid)
         return {"snapshot": alive, "ended": None if status is None else os.waitstatus_to_exitcode(status)}
 

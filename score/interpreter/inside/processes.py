@@ -12,6 +12,7 @@ _SET_TID, _CLEAR_TID = 0x01000000, 0x00200000
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_GET_TID_ADDRESS = 1, 36, 38, 40
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}.get(os.uname().machine)
 
+_WCLONE = -(2**31)  # the flag's bits as a signed int
 _READ_ONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
 
 # PyDLL keeps the interpreter lock during the call, as os.fork does.
@@ -19,11 +20,11 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 _python = ctypes.pythonapi
 
 
-def fork(flags: int = 0) -> int:
+def fork(flags: int = 0, exit_signal: int = signal.SIGCHLD) -> int:
     """`os.fork` with clone flags. Raises OSError.
 
-    Python's own fork cannot take flags, and without them a namespace costs a second fork, and a snapshot would be a
-    child that the student's `os.wait()` sees.
+    Python's own fork takes no flags. Without them a namespace costs a second fork, and a snapshot (forked with
+    `exit_signal=0`, collected with `collect`) would be a child that the student's `os.wait()` waits for.
     """
     if _SYS_CLONE is None:
         raise OSError(f"no clone on {os.uname().machine}")
@@ -37,7 +38,7 @@ def fork(flags: int = 0) -> int:
     # On x86 the order is (flags, stack, parent tid, child tid, tls), elsewhere the last two are swapped.
     last = (tid, zero) if _SYS_CLONE == 56 else (zero, tid)
     _python.PyOS_BeforeFork()
-    pid: int = _libc.syscall(_SYS_CLONE, ctypes.c_ulong(flags | tid_flags | signal.SIGCHLD), zero, zero, *last)
+    pid: int = _libc.syscall(_SYS_CLONE, ctypes.c_ulong(flags | tid_flags | exit_signal), zero, zero, *last)
     if pid == 0:
         _python.PyOS_AfterFork_Child()
         return 0
@@ -128,9 +129,10 @@ def owned(root: int, owners: dict[int, int]) -> dict[int, int | None]:
     return found
 
 
-def kill_all(root: int, owners: dict[int, int], victim: int | None, spare: set[int]) -> None:
+def kill_all(root: int, owners: dict[int, int], victim: int | None, spare: set[int]) -> set[int]:
     """Kill the descendants of `root` that `victim` owns and those that nobody owns, but for the ones in `spare`.
 
+    Returns whom it killed.
     First stop them all, until a look finds no new one: a stopped process cannot fork away from the list.
     """
     stopped: set[int] = set()
@@ -143,10 +145,11 @@ def kill_all(root: int, owners: dict[int, int], victim: int | None, spare: set[i
         stopped |= new
     for pid in stopped:
         send(pid, signal.SIGKILL)
+    return stopped
 
 
-def reap(until_gone: int | None = None, timeout_s: float = 5.0) -> dict[int, int]:
-    """Collect ended children: pid -> wait status. With `until_gone`, wait (a little) for that child."""
+def reap(wait_for: set[int] = frozenset(), timeout_s: float = 5.0) -> dict[int, int]:  # type: ignore[assignment]
+    """Collect ended children: pid -> wait status. Waits (a little) until none of `wait_for` is left."""
     ended: dict[int, int] = {}
     deadline = time.monotonic() + timeout_s
     while True:
@@ -156,9 +159,25 @@ def reap(until_gone: int | None = None, timeout_s: float = 5.0) -> dict[int, int
             return ended
         if pid:
             ended[pid] = status
-        elif until_gone is None or until_gone in ended or until_gone not in children(os.getpid()):
-            return ended
-        elif time.monotonic() > deadline:
+        elif time.monotonic() > deadline or not any(os.path.exists(f"/proc/{waiting}") for waiting in wait_for):
             return ended
         else:
             time.sleep(0.0005)
+
+
+def collect(pid: int) -> None:
+    """Wait for a child that was forked with `exit_signal=0`."""
+    try:
+        os.waitpid(pid, _WCLONE)
+    except ChildProcessError:
+        pass  # no longer ours
+
+
+def is_live_child(pid: int) -> bool:
+    """Whether `pid` is a child of ours that has not ended."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            state, parent = file.read().rpartition(")")[2].split()[:2]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX" and int(parent) == os.getpid()

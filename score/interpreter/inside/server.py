@@ -74,9 +74,8 @@ def main() -> None:
         for fd in fds:
             os.close(fd)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    processes.reap(timeout_s=1.0)
-    processes.kill_all(os.getpid(), {}, None, set())
-    processes.reap()
+    processes.reap(set(processes.children(os.getpid())), timeout_s=2.0)  # the keepers, which clean up after themselves
+    processes.reap(processes.kill_all(os.getpid(), {}, None, set()))
     if config["remove"]:
         shutil.rmtree(config["remove"], ignore_errors=True)
 

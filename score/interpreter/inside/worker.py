@@ -25,10 +25,11 @@ import processes
 import wire
 
 NAME = "<step {}>"
+LOOP_FAILED = 70  # exit code where the session's code broke the loop itself
 LONGEST_ANSWER = 1_000_000  # characters; the host cuts further
 _close, _exit, _getpid, _kill = os.close, os._exit, os.getpid, os.kill
 _print, _compile, _exec, _isinstance, _str = print, compile, exec, isinstance, str
-_receive, _pack, _fork, _waitpid = wire.receive, wire.pack, processes.fork, os.waitpid
+_receive, _pack, _fork, _collect = wire.receive, wire.pack, processes.fork, processes.collect
 
 
 class ToolFailed(RuntimeError):
@@ -45,6 +46,7 @@ class Worker:
     def __init__(self, fds: list[int], registry: memoryview, number: int, config: dict[str, Any]):
         self.registry, self.number, self.config = registry, number, config
         self.forking = False
+        self.dead_snapshot: int | None = None
         self.step: str | None = None
         self.main = types.ModuleType("__main__")
         self.main.__dict__["__builtins__"] = builtins
@@ -154,6 +156,7 @@ class Worker:
         if snapshot is not None and status != "memory":  # after a memory error the host goes back to it
             self.registry[2 * self.number + 1] = 0
             _kill(snapshot, signal.SIGKILL)
+            self.dead_snapshot = snapshot
         return {"op": "done", "id": step, "status": status, "final_answer": self.answer, "note": self.note}
 
     def _execute(self, source: str, name: str) -> str:
@@ -193,22 +196,27 @@ class Worker:
 
     # --- copies -----------------------------------------------------------------------------------------------------
 
-    def _copy(self) -> int:
-        """Fork this process as its sibling; the copy keeps the state of `random`."""
+    def _copy(self, flags: int, exit_signal: int) -> int:
+        """Fork this process; the copy keeps the state of `random`. Raises OSError."""
         if not self.output.closed:
             self.output.flush()
         random = sys.modules.get("random")
         state = random.getstate() if random else None  # Python seeds anew in every forked child
         self.forking = True
-        pid = _fork(processes.SIBLING)
-        self.forking = False
+        try:
+            pid = _fork(flags, exit_signal)
+        finally:
+            self.forking = False
         if pid == 0 and random:
             random.setstate(state)
         return pid
 
     def _snapshot(self) -> int:
         """The snapshot's pid; in the snapshot itself, 0, once the host has called it back to life."""
-        pid = self._copy()
+        if self.dead_snapshot is not None:  # the last one; it had all the time since then to end
+            _collect(self.dead_snapshot)
+            self.dead_snapshot = None
+        pid = self._copy(0, 0)
         if pid:
             self.registry[2 * self.number + 1] = pid
             return pid
@@ -219,13 +227,14 @@ class Worker:
             _exit(0)
         self.socket, self.pid = socket.socket(fileno=fds[0]), _getpid()
         self.lock, self.held = threading.Lock(), False
+        self.dead_snapshot = None
         self.registry[2 * self.number] = self.pid
         self.registry[2 * self.number + 1] = 0
         return 0
 
     def _fork(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any] | None:
         try:
-            pid = self._copy()
+            pid = self._copy(processes.SIBLING, signal.SIGCHLD)
         except OSError as error:
             for fd in fds:
                 _close(fd)
@@ -236,7 +245,7 @@ class Worker:
             return {"op": "forked", "error": None}
         self.socket.close()
         self.rescue.close()
-        self.number = message["number"]
+        self.number, self.dead_snapshot = message["number"], None
         self._attach(fds)
         shutil.copytree(".", message["directory"], symlinks=True, dirs_exist_ok=True, ignore_dangling_symlinks=True)
         self._enter(message["directory"])

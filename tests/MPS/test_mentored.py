@@ -1,0 +1,189 @@
+"""Phase 2: the mentored graph with the real interpreter, the expert's server and students with known mistakes."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+from graphs.execution import make_tools
+from graphs.mentored import MentoredSolving
+from roles import Student, Teacher
+
+from score.answers import Equivalence
+from score.interpreter import Interpreter, InterpreterSettings
+from score.judging import Judge
+from score.llm import Endpoint, EndpointSettings
+from score.miniature.marking import Problem
+from score.search import SearchSettings
+from score.tasks import Task
+from score.trajectory import DataError, Trajectory, mps_row, parse_row, read_trajectories
+
+StudentUrl = Callable[[str], str]
+Solve = Callable[..., list[Trajectory]]
+
+
+@pytest.fixture
+def solve(world: Path, expert_url: str, student_url: StudentUrl) -> Solve:
+    """Run the graph on tasks with a student of this habit; `teacher_url` for another teacher than the expert."""
+
+    def run(
+        tasks: Sequence[Task], mistake: str, teacher_url: str = expert_url, corrections: int = 3
+    ) -> list[Trajectory]:
+        return asyncio.run(_solve(tasks, student_url(mistake), teacher_url, world / "encyclopedia.jsonl", corrections))
+
+    return run
+
+
+async def _solve(
+    tasks: Sequence[Task], student_url: str, teacher_url: str, corpus: Path, corrections: int
+) -> list[Trajectory]:
+    student = Endpoint("student", EndpointSettings(base_url=student_url, model="student"))
+    teacher = Endpoint("teacher", EndpointSettings(base_url=teacher_url, model="miniature-expert"))
+    tools = make_tools(SearchSettings(backend="local", corpus=corpus))
+    with Equivalence() as equivalence:
+        async with Interpreter(InterpreterSettings(preload=["math"])) as interpreter:
+            graph = MentoredSolving(
+                Student(student),
+                Teacher(teacher, list(tools), max_steps=8),
+                Judge(equivalence, teacher),
+                interpreter,
+                tools,
+                max_steps=8,
+                corrections=corrections,
+            )
+            solved: list[Awaitable[Trajectory]] = [graph.solve(task) for task in tasks]
+            return list(await asyncio.gather(*solved))
+
+
+def of_length(tasks: Sequence[Task], problems: dict[str, Problem], least: int, kind: str = "word") -> list[Task]:
+    """Tasks of this kind with at least so many steps before the answer."""
+    found = [t for t in tasks if problems[t.question].kind == kind and len(problems[t.question].work) >= least]
+    assert found, "the small world holds no such task"
+    return found[:8]
+
+
+def test_a_student_without_mistakes_is_left_alone(solve: Solve, mps_tasks: list[Task]) -> None:
+    for trajectory in solve(mps_tasks[:12], "none"):
+        assert trajectory.correct and not trajectory.key_steps and not trajectory.is_hard
+
+
+def test_the_first_wrong_step_is_cut_corrected_and_recorded(
+    solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem]
+) -> None:
+    tasks = of_length(mps_tasks, problems, least=3)
+    corrected = 0
+    for trajectory in solve(tasks, "wrong"):
+        problem = problems[trajectory.task.question]
+        assert trajectory.correct
+        if not trajectory.key_steps:
+            continue  # a later step made the mistake good, for example by taking the smaller of two numbers
+        corrected += 1
+        (key_step,) = trajectory.key_steps
+        assert key_step.is_valid
+        assert key_step.mistake_step_index == 2  # the plan is 0, the first action 1
+        assert key_step.prefix_plan == problem.plan
+        assert [step.code for step in key_step.prefix_steps or []] == [problem.work[0].code]
+        (mistake,) = key_step.student_mistake
+        assert mistake.code == problem.work[1].code.replace("\nprint", " + 1\nprint")
+        assert mistake.observation != problem.work[1].value
+        assert key_step.teacher_guided_step.code == problem.work[1].code
+        assert key_step.teacher_guided_step.observation == problem.work[1].value
+        assert trajectory.steps[1] == key_step.teacher_guided_step
+        assert key_step.context_before_intervention.startswith("Step 1:\nFirst Thought: ")
+        assert "Step 2:" in key_step.context_before_intervention
+        assert "Step 3:" not in key_step.context_before_intervention
+    assert corrected >= len(tasks) // 2
+
+
+def test_the_corrected_step_runs_in_the_state_before_the_mistake(
+    solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem]
+) -> None:
+    """The mistake gave its variable another value; what follows must see the corrected one."""
+    for trajectory in solve(of_length(mps_tasks, problems, least=3), "wrong"):
+        problem = problems[trajectory.task.question]
+        assert [step.observation for step in trajectory.steps] == [step.value for step in (*problem.work, problem.last)]
+
+
+@pytest.mark.parametrize("mistake", ["stuck", "mute", "early"])
+def test_attempts_without_an_answer_or_with_a_hasty_one_are_mentored_too(
+    solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem], mistake: str
+) -> None:
+    for trajectory in solve(of_length(mps_tasks, problems, least=3), mistake):
+        if mistake == "early" and not trajectory.key_steps:
+            continue  # the first result happened to be the answer
+        assert trajectory.correct
+        assert [key_step.mistake_step_index for key_step in trajectory.key_steps] == [2]
+        assert trajectory.key_steps[0].is_valid
+
+
+def test_a_student_that_outgrows_its_context_ends_as_a_hard_sample(
+    solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem]
+) -> None:
+    tasks = of_length(mps_tasks, problems, least=2)[:2]
+    for trajectory in solve(tasks, "endless"):
+        assert trajectory.is_hard and not trajectory.correct
+        assert len(trajectory.key_steps) == 3
+        assert not any(key_step.is_valid for key_step in trajectory.key_steps)
+
+
+def test_without_corrections_a_wrong_attempt_is_hard_at_once(
+    solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem]
+) -> None:
+    for trajectory in solve(of_length(mps_tasks, problems, least=3)[:3], "early", corrections=0):
+        assert trajectory.correct or (trajectory.is_hard and not trajectory.key_steps)
+
+
+def test_look_ups_go_through_the_mentored_loop(
+    solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem]
+) -> None:
+    tasks = of_length(mps_tasks, problems, least=2, kind="lookup")
+    trajectories = solve(tasks, "wrong")
+    assert all(trajectory.correct for trajectory in trajectories)
+    assert all("web_search" in trajectory.steps[1].code for trajectory in trajectories)
+    assert any(trajectory.key_steps for trajectory in trajectories)
+
+
+def test_rows_survive_the_file_format(solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem]) -> None:
+    for trajectory in solve(of_length(mps_tasks, problems, least=3)[:3], "wrong"):
+        again = parse_row(json.loads(json.dumps(mps_row(trajectory))))
+        assert again.steps == trajectory.steps
+        assert again.key_steps == trajectory.key_steps
+
+
+def test_an_unreliable_teacher_makes_no_invalid_key_step_valid(
+    run_script: Callable[..., subprocess.CompletedProcess[str]],
+    write_config: Callable[..., Path],
+    world: Path,
+    tmp_path: Path,
+    unreliable_url: str,
+    student_url: StudentUrl,
+) -> None:
+    tasks = str(world / "mps.jsonl")
+    config = write_config(
+        "SCoRe_data_gen_config.yaml", tasks=tasks, teacher=unreliable_url, student=student_url("mixed")
+    )
+    ran = run_script("SCoRe_data_gen.py", "--config", str(config))
+    assert ran.returncode in (0, 3), ran.stderr  # 3: a judge's garbage leaves a task unscored
+    assert "Traceback" not in ran.stderr
+    read = list(read_trajectories(tmp_path / "out.jsonl"))
+    assert not [row for row in read if isinstance(row, DataError)]
+    trajectories = [row for row in read if isinstance(row, Trajectory)]
+    assert len({t.task.id for t in trajectories}) == len(trajectories) >= 50
+    key_steps = [(t, k) for t in trajectories for k in t.key_steps]
+    assert any(k.is_valid for _, k in key_steps) and any(not k.is_valid for _, k in key_steps)
+    for trajectory, key_step in key_steps:
+        if not key_step.is_valid:
+            continue
+        assert trajectory.correct and trajectory.answer is not None
+        index = key_step.mistake_step_index
+        if index == 0:
+            assert trajectory.plan == key_step.teacher_guided_step.thought
+            continue
+        assert trajectory.steps[index - 1].code == key_step.teacher_guided_step.code
+        assert trajectory.steps[: index - 1] == key_step.prefix_steps
+    manifest = json.loads((tmp_path / "out.jsonl.manifest.json").read_text())
+    interventions = manifest["counts"]["interventions"]
+    assert sum(interventions.values()) == len(trajectories)
+    assert any("garbage" in str(what) or "not JSON" in what for what in manifest["counts"]["asked_again"])
