@@ -66,22 +66,23 @@ async def evaluate(files: dict[str, Path], settings: EvaluationSettings) -> dict
     from score.answers import Equivalence
     from score.llm import Endpoint
 
+    rows = {name: read_results(path) for name, path in files.items()}
     endpoint = Endpoint("judge", settings.endpoints.judge) if settings.endpoints.judge else None
     scored = {}
     with Equivalence() as equivalence:
         judge = Judge(equivalence, endpoint)
         for name, path in files.items():
-            scored[name] = await score_rows(read_results(path), judge, settings.concurrency, str(path))
+            scored[name] = await score_rows(rows[name], judge, settings.concurrency, str(path))
     if endpoint is not None:
         await endpoint.close()
-    found = {row.kind for rows in scored.values() for row in rows}
+    found = {row.kind for student in scored.values() for row in student}
     kinds = sorted(found, key=lambda kind: (kind != "word", kind))  # the main row first
     by_kind = {
-        kind: {name: [row for row in rows if row.kind == kind] for name, rows in scored.items()} for kind in kinds
+        kind: {name: [row for row in student if row.kind == kind] for name, student in scored.items()} for kind in kinds
     }
     names = list(files)
     return {
-        "students": {name: summarise(rows).as_json() for name, rows in by_kind[kinds[0]].items()},
+        "students": {name: summarise(student).as_json() for name, student in by_kind[kinds[0]].items()},
         "kinds": {
             kind: {name: summarise(rows).as_json() for name, rows in students.items()}
             for kind, students in by_kind.items()

@@ -39,7 +39,7 @@ class Channel:
         """
         while True:
             if len(self._buffer) >= wire.HEADER.size:
-                end = wire.HEADER.size + wire.length(self._buffer[: wire.HEADER.size])
+                end = wire.HEADER.size + wire.length(bytes(self._buffer[: wire.HEADER.size]))
                 if len(self._buffer) >= end:
                     body = bytes(self._buffer[wire.HEADER.size : end])
                     del self._buffer[:end]

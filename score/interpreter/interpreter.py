@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Literal
 
 from score.errors import InterpreterError
-from score.interpreter.isolation import Server, start_server
 from score.interpreter.channel import Channel, ChannelClosed
+from score.interpreter.family import Endpoints, Family
 from score.interpreter.inside import wire
-from score.interpreter.session import Endpoints, Family, Session, Tool
+from score.interpreter.isolation import Server, start_server
+from score.interpreter.session import Session
 from score.interpreter.settings import InterpreterSettings
+from score.interpreter.tools import Tool
 
 
 class Interpreter:

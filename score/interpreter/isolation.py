@@ -19,7 +19,8 @@ from score.interpreter.settings import InterpreterSettings
 
 _INSIDE = Path(__file__).parent / "inside"
 _PRIVATE = "/tmp"  # where `strict` mounts a session's private tmpfs
-_SERVER = [sys.executable, "-s", str(_INSIDE / "server.py")]
+_START = f"import sys; sys.path.insert(0, {str(_INSIDE.parent)!r}); from inside import server; server.main()"
+_SERVER = [sys.executable, "-s", "-c", _START]
 _log = logging.getLogger(__name__)
 
 NOT_COVERED = (
@@ -105,7 +106,7 @@ def _bubblewrap(program: str) -> list[str]:
     for path in dict.fromkeys((sys.base_prefix, sys.prefix, str(_INSIDE))):
         if not path.startswith("/usr/"):
             command += ["--ro-bind", path, path]
-    # The host's /proc is for the server alone: only below a whole one does the kernel let a session mount its own over it.
+    # The host's /proc is for the server alone: the kernel lets a session mount its own only over a whole one.
     command += ["--bind", "/proc", "/proc", "--dev", "/dev", "--tmpfs", _PRIVATE]
     command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
     return [*command, "--", *_SERVER]

@@ -1,28 +1,26 @@
 """A session: one trajectory's live Python, and what the host does when a step goes wrong."""
 
 import asyncio
-import fcntl
 import inspect
 import os
 import secrets
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from score.errors import InterpreterError
-from score.interpreter import output
+from score.interpreter import output, tools
 from score.interpreter.channel import Channel, ChannelClosed
+from score.interpreter.family import GRACE_S, Endpoints, Family
 from score.interpreter.inside import wire
-from score.interpreter.settings import InterpreterSettings
+from score.interpreter.tools import Tool
 
 Status = Literal["ok", "error", "timeout", "memory", "killed", "tool_error"]
-Tool = Callable[..., str | Awaitable[str]]
 LOOP_FAILED = 70  # as in inside/worker.py
 _WATCH_S = 0.25  # a step that lasts longer has its processes counted this often
-_GRACE_S = 10.0  # for the sandbox's own work (a fork, a kill) before the sandbox counts as broken
 
 
 @dataclass(frozen=True)
@@ -41,72 +39,6 @@ class StepResult:
     tool_errors: tuple[str, ...] = ()
 
 
-class Family:
-    """A session and its forks: they share one keeper process, which ends with the last of them."""
-
-    def __init__(self, keeper: socket.socket, directory: str, settings: InterpreterSettings):
-        self.channel = Channel(keeper)
-        self.directory = directory
-        self.settings = settings
-        self.members: set[int] = set()
-        self._lock = asyncio.Lock()
-
-    def new_number(self) -> int:
-        number = next(n for n in range(len(self.members) + 1) if n not in self.members)
-        self.members.add(number)
-        return number
-
-    async def call(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> dict[str, Any]:
-        """Have the keeper do something. Raises `InterpreterError` where it is gone or stuck."""
-        async with self._lock:
-            try:
-                await self.channel.send(wire.pack(message), fds)
-                return await self.channel.receive(asyncio.get_running_loop().time() + _GRACE_S)
-            except (ChannelClosed, TimeoutError, wire.BrokenFrame) as error:
-                raise InterpreterError(f"the sandbox's keeper did not {message['op']}: {error or 'no reply'}") from None
-
-    async def close(self) -> None:
-        """End the keeper and with it every process of the family."""
-        async with self._lock:
-            try:
-                self.channel.socket.shutdown(socket.SHUT_WR)
-                await self.channel.receive(asyncio.get_running_loop().time() + _GRACE_S)
-            except (OSError, ChannelClosed, TimeoutError, wire.BrokenFrame):
-                pass  # gone is what was asked for
-            self.channel.close()
-
-
-class Endpoints:
-    """The three things that the host shares with a session's process: its socket, the one that calls a snapshot back
-    to life, and the file in memory that it prints to."""
-
-    def __init__(self) -> None:
-        main, self._main = socket.socketpair()
-        rescue, self._rescue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.channel, self.rescue = Channel(main), rescue
-        rescue.setblocking(False)
-        self.output = os.memfd_create("output", os.MFD_CLOEXEC)
-        fcntl.fcntl(self.output, fcntl.F_SETFL, os.O_APPEND | os.O_RDWR)
-
-    @property
-    def theirs(self) -> tuple[int, ...]:
-        """The file descriptors to send over."""
-        return self._main.fileno(), self._rescue.fileno(), self.output
-
-    def sent(self) -> None:
-        """Close our copies of their ends, so that we notice when they are gone."""
-        self._main.close()
-        self._rescue.close()
-
-    def close(self) -> None:
-        self.sent()
-        self.channel.close()
-        self.rescue.close()
-        if self.output >= 0:
-            os.close(self.output)
-            self.output = -1
-
-
 class Session:
     """Live Python state. One step at a time; made by `Interpreter.open` and `Session.fork`."""
 
@@ -119,7 +51,7 @@ class Session:
         on_close: Callable[["Session"], None],
     ):
         self._family, self._number, self._ends = family, number, ends
-        self._settings, self._tools, self._on_close = family.settings, dict(tools), on_close
+        self._settings, self._tools, self._on_close = family.settings, dict(host_tools), on_close
         self._directory = f"{family.directory}-{number}"
         self._step = 0
         self._busy = self._closed = False
@@ -210,7 +142,7 @@ class Session:
             if message.get("op") == "done":
                 return message, waited
             began = loop.time()
-            answer = await self._call_tool(message)
+            answer = await tools.answer(self._tools, message, self._tool_errors)
             waited += loop.time() - began
             deadline += loop.time() - began
             await self._ends.channel.send(answer)
@@ -268,9 +200,9 @@ class Session:
 
     async def begin(self) -> None:
         """Set up the fresh process at the other end. Raises `InterpreterError`."""
-        tools = {name: inspect.getdoc(tool) or "" for name, tool in self._tools.items()}
+        described = {name: inspect.getdoc(tool) or "" for name, tool in self._tools.items()}
         try:
-            await self._ends.channel.send(wire.pack({"op": "start", "directory": self._directory, "tools": tools}))
+            await self._ends.channel.send(wire.pack({"op": "start", "directory": self._directory, "tools": described}))
         except ChannelClosed as error:
             raise InterpreterError(f"a session could not start: {error}") from None
         await self.hear("ready")
@@ -278,7 +210,7 @@ class Session:
     async def hear(self, op: str) -> dict[str, Any]:
         """A message of the sandbox itself. Raises `InterpreterError` where another comes, or none."""
         try:
-            message = await self._ends.channel.receive(asyncio.get_running_loop().time() + _GRACE_S)
+            message = await self._ends.channel.receive(asyncio.get_running_loop().time() + GRACE_S)
         except (ChannelClosed, TimeoutError, wire.BrokenFrame) as error:
             raise InterpreterError(f"the session's process is gone or silent: {error or 'no reply'}") from None
         if message.get("op") != op:
@@ -336,47 +268,15 @@ class Session:
     async def __aexit__(self, *error: object) -> None:
         await self.close()
 
-    # --- tools ------------------------------------------------------------------------------------------------------
-
-    async def _call_tool(self, message: dict[str, Any]) -> bytes:
-        """Call the host's tool and pack its answer. What the tool raises becomes an exception inside."""
-        name, args, kwargs = message.get("name"), message.get("args"), message.get("kwargs")
-        if (
-            message.get("op") != "tool"
-            or name not in self._tools
-            or not isinstance(args, list)
-            or not isinstance(kwargs, dict)
-        ):
-            raise wire.BrokenFrame("no call of a tool")
-        tool = self._tools[name]
-        try:
-            inspect.signature(tool).bind(*args, **kwargs)
-        except TypeError as error:
-            return wire.pack({"error": f"{name}() {error}", "misused": True})
-        except ValueError:
-            pass  # a builtin without a signature: the call itself will tell
-        try:
-            if inspect.iscoroutinefunction(tool) or inspect.iscoroutinefunction(getattr(tool, "__call__", None)):
-                value: Any = await tool(*args, **kwargs)
-            else:
-                value = await asyncio.to_thread(tool, *args, **kwargs)  # it may block, and others are waiting
-                value = await value if inspect.isawaitable(value) else value
-        except Exception as error:  # any failure of a tool is told to the code, and recorded in the result
-            text = f"{name} failed: {type(error).__name__}: {error}"
-            self._tool_errors.append(text)
-            return wire.pack({"error": text, "misused": False})
-        return wire.pack({"error": None, "value": value})
-
 
 class _TooManyProcesses(Exception):
     pass
 
 
 def _checked_status(reply: dict[str, Any]) -> Status:
-    status = reply.get("status")
-    if status in ("ok", "error", "memory", "tool_error"):
-        return status  # type: ignore[return-value]
-    raise wire.BrokenFrame(f"status {status!r}")
+    if (status := reply.get("status")) not in ("ok", "error", "memory", "tool_error"):
+        raise wire.BrokenFrame(f"status {status!r}")
+    return cast(Status, status)
 
 
 def _ending(code: int | None) -> str:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from score.interpreter.interpreter import Interpreter
-from score.interpreter.session import Session, StepResult, Tool
+from score.interpreter.session import Session, StepResult
 from score.interpreter.settings import InterpreterSettings
+from score.interpreter.tools import Tool
 
 Result = TypeVar("Result")
 

@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass, field
 
 from score.miniature.composition import is_held_out
+from score.miniature.words import Problem
 
 FIRST = (
     "Tamo Bira Zoran Liska Orin Velda Kesh Maru Pelin Sabo Runa Dorik Ilka Jorun Nadia Falk Hesta Ulric Yara Wendel "
@@ -63,7 +64,7 @@ RELATIONS = {
 
 
 def _chains(length: int) -> list[tuple[str, ...]]:
-    chains = [(name,) for name in RELATIONS]
+    chains: list[tuple[str, ...]] = [(name,) for name in RELATIONS]
     for _ in range(length - 1):
         chains = [(*c, n) for c in chains for n, r in RELATIONS.items() if r[0] == RELATIONS[c[-1]][1]]
     return chains
@@ -97,7 +98,7 @@ def encyclopedia(rng: random.Random, people: int = 1000, towns: int = 280, works
 
 def lookup_question(
     articles: dict[str, Article], lengths: tuple[float, ...], held_out: bool, rng: random.Random
-) -> dict:
+) -> Problem:
     """A question over 1–3 articles with its solution, in the form of `words.word_problem`.
 
     A search step's value is the fact that its observation has to contain.

@@ -2,9 +2,9 @@
 
     python -m score.miniature.student --corpus output/miniature/world --output output/miniature/student --seed 0
 
-The tokenizer is a byte-level BPE with Qwen2's way of splitting text (one token per digit, any text encodable), trained on
-the miniature's own training tasks. It has Qwen's turn markers, Qwen2.5's default system prompt in the chat template and
-the dialogue's six tags as ordinary added tokens, which every server's decoding keeps. Unlike Qwen's there is no
+The tokenizer is a byte-level BPE with Qwen2's way of splitting text (one token per digit, any text encodable), trained
+on the miniature's own training tasks. It has Qwen's turn markers, Qwen2.5's default system prompt in the chat template
+and the dialogue's six tags as ordinary added tokens, which every server's decoding keeps. Unlike Qwen's there is no
 Unicode normalisation: decoding gives back exactly the text that was encoded.
 """
 

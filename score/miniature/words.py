@@ -6,6 +6,7 @@ answer. Some sentences hold a number that has nothing to do with the amount.
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 from score.miniature.composition import is_held_out
 from score.miniature.operations import OPERATIONS, Operation, State
@@ -16,6 +17,9 @@ STARTS = ("{n} has {s} {i}.", "{n} owns {s} {i}.")
 DISTRACTORS = ("{f} is {m} years old.", "The bus is number {m}.", "It is day {m}.", "{f} lives at house {m}.")
 ORDINALS = ("First", "Second", "Third", "Fourth", "Fifth")
 VARIABLES = "abcde"
+
+# A task with its solution: question, true_answer, kind, operations, plan, steps [{thought, code, value}].
+Problem = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def _compose(settings: WordSettings, rng: random.Random) -> tuple[Operation, ...
             return operations
 
 
-def _attempt(operations: tuple[Operation, ...], settings: WordSettings, rng: random.Random) -> dict | None:
+def _attempt(operations: tuple[Operation, ...], settings: WordSettings, rng: random.Random) -> Problem | None:
     """One problem with these operations, or None if the numbers drawn admit no exact solution."""
     owner, friend = rng.sample(PEOPLE, 2)
     thing = rng.choice(THINGS)
@@ -91,8 +95,8 @@ def _attempt(operations: tuple[Operation, ...], settings: WordSettings, rng: ran
     }
 
 
-def word_problem(settings: WordSettings, rng: random.Random) -> dict:
-    """A word problem with its solution: question, true_answer, kind, operations, plan, steps."""
+def word_problem(settings: WordSettings, rng: random.Random) -> Problem:
+    """A word problem with its solution."""
     while True:
         operations = _compose(settings, rng)
         for _ in range(40):

@@ -3,8 +3,8 @@
     python -m score.miniature.world --seed 0 --output output/miniature/world
     python -m score.miniature.world --seed 1 --output /tmp/world --sizes bc=500 test=200
 
-Files: `bc.jsonl`, `mps.jsonl`, `validation.jsonl`, `test.jsonl` (tasks), `answer_key.jsonl` (all tasks with their plan and
-steps; for the expert only) and `encyclopedia.jsonl` (title, text). The same seed gives the same bytes.
+Files: `bc.jsonl`, `mps.jsonl`, `validation.jsonl`, `test.jsonl` (tasks), `answer_key.jsonl` (all tasks with their plan
+and steps; for the expert only) and `encyclopedia.jsonl` (title, text). The same seed gives the same bytes.
 
 No question occurs twice. No composition of two or more operations that occurs in bc or mps occurs in validation or
 test, so test measures generalisation. Cold-start tasks (bc) are shorter and use only a part of the phrasings.
@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from score.miniature.encyclopedia import encyclopedia, lookup_question
-from score.miniature.words import WordSettings, word_problem
+from score.miniature.words import Problem, WordSettings, word_problem
 
 SIZES = {"bc": 4000, "mps": 1600, "validation": 440, "test": 1120}
 LOOKUP_SHARE = 0.1
@@ -31,18 +31,18 @@ WORDS["validation"] = WORDS["test"] = WordSettings(
 HOPS = {"bc": (0.6, 0.4, 0), "mps": (0.3, 0.4, 0.3), "validation": (0, 0.5, 0.5), "test": (0, 0.5, 0.5)}
 
 
-def make_world(seed: int, sizes: dict[str, int]) -> tuple[dict[str, list[dict]], list[dict]]:
+def make_world(seed: int, sizes: dict[str, int]) -> tuple[dict[str, list[Problem]], list[Problem]]:
     """The tasks of each split with their solutions, and the articles.
 
     sizes: tasks per split; a tenth of each (rounded) are look-up questions. Missing splits take the default size.
     """
     articles = encyclopedia(random.Random(f"{seed} encyclopedia"))
     seen: set[str] = set()
-    splits: dict[str, list[dict]] = {}
+    splits: dict[str, list[Problem]] = {}
     for split, size in {**SIZES, **sizes}.items():
         rng = random.Random(f"{seed} {split}")
         lookups = round(size * LOOKUP_SHARE)
-        problems: list[dict] = []
+        problems: list[Problem] = []
         while len(problems) < size:
             if len(problems) < size - lookups:
                 problem = word_problem(WORDS[split], rng)
@@ -56,7 +56,7 @@ def make_world(seed: int, sizes: dict[str, int]) -> tuple[dict[str, list[dict]],
     return splits, [{"title": a.title, "text": a.text} for a in articles.values()]
 
 
-def _write(path: Path, rows: Iterable[dict]) -> None:
+def _write(path: Path, rows: Iterable[Problem]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
@@ -64,7 +64,7 @@ def write_world(output: Path, seed: int, sizes: dict[str, int]) -> dict[str, int
     """Write all files into the folder `output`; returns the number of lines of each."""
     splits, articles = make_world(seed, sizes)
     output.mkdir(parents=True, exist_ok=True)
-    files: dict[str, list[dict]] = {}
+    files: dict[str, list[Problem]] = {}
     for split, problems in splits.items():
         files[f"{split}.jsonl"] = [
             {

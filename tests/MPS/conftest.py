@@ -81,7 +81,11 @@ concurrency: 8
 interpreter: {{preload: [math]}}
 search: {{backend: local, corpus: {world / "encyclopedia.jsonl"}}}
 endpoints:
-  teacher: &expert {{base_url: "{chosen["teacher"]}", model: miniature-expert, api_key_env: {chosen["key"]}, attempts: 2}}
+  teacher: &expert
+    base_url: "{chosen["teacher"]}"
+    model: miniature-expert
+    api_key_env: {chosen["key"]}
+    attempts: 2
   judge: *expert
   student: {{base_url: "{chosen["student"]}", model: student, stream: false}}
 """,

@@ -2,7 +2,7 @@
 
     python tests/MPS/scripted_student.py --key answer_key.jsonl --mistake wrong --port 8200
 
-Mistakes: `none`; `wrong` adds 1 to the result of its second action; `stuck` prints its first result again and again
+Mistakes: `none`; `wrong` adds 97 to the result of its second action; `stuck` prints its first result again and again
 until somebody else takes the second step; `mute` writes no code in its second action; `early` hands in its first
 result; `endless` fills its context; `mixed` takes one of all of these by the task's number.
 """
@@ -43,7 +43,7 @@ def reply(problem: Problem, messages: list[dict[str, str]], mistake: str) -> str
     own = Step(thought=following.thought, code=following.code)
     if mistake == "wrong" and len(steps) == 1 and following is not problem.last:
         variable = own.code.partition(" = ")[0]
-        own.code = own.code.replace("\nprint", " + 1\nprint") if variable != own.code else 'print("nothing")'
+        own.code = own.code.replace("\nprint", " + 97\nprint") if variable != own.code else 'print("nothing")'
     if mistake == "stuck" and progress(problem, steps) == 1 and len(problem.work) > 1:
         return render_step(Step(thought="Once more.", code=problem.work[0].code.splitlines()[-1]))
     if mistake == "stuck":

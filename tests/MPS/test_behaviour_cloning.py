@@ -157,18 +157,10 @@ def test_a_killed_run_resumes_without_repeating_or_losing_a_task(write_config: W
     assert len(ids) == len(set(ids)) == 60
 
 
-def test_help_answers_at_once() -> None:
-    began = time.monotonic()
-    for script in (SCRIPT, "SCoRe_data_gen.py"):
-        subprocess.run(
-            [sys.executable, "-X", "importtime", script, "--help"], cwd=ROOT / "MPS", capture_output=True, check=True
-        )
-    assert time.monotonic() - began < 10
-    modules = subprocess.run(
-        [sys.executable, "-X", "importtime", SCRIPT, "--help"],
-        cwd=ROOT / "MPS",
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stderr
-    assert not any(heavy in modules for heavy in ("langgraph", "openai", "numpy", "torch"))
+@pytest.mark.parametrize("script", [SCRIPT, "SCoRe_data_gen.py"])
+def test_help_loads_nothing_heavy(script: str) -> None:
+    """What makes `--help` slow is what it imports: that can be told on a busy machine, too."""
+    arguments = [sys.executable, "-X", "importtime", script, "--help"]
+    ran = subprocess.run(arguments, cwd=ROOT / "MPS", capture_output=True, text=True, check=True)
+    assert "example:" in ran.stdout
+    assert not any(heavy in ran.stderr for heavy in ("langgraph", "openai", "pydantic", "numpy", "torch"))

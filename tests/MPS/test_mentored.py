@@ -86,7 +86,7 @@ def test_the_first_wrong_step_is_cut_corrected_and_recorded(
         assert key_step.prefix_plan == problem.plan
         assert [step.code for step in key_step.prefix_steps or []] == [problem.work[0].code]
         (mistake,) = key_step.student_mistake
-        assert mistake.code == problem.work[1].code.replace("\nprint", " + 1\nprint")
+        assert mistake.code == problem.work[1].code.replace("\nprint", " + 97\nprint")
         assert mistake.observation != problem.work[1].value
         assert key_step.teacher_guided_step.code == problem.work[1].code
         assert key_step.teacher_guided_step.observation == problem.work[1].value

@@ -11,9 +11,7 @@ import socket
 import sys
 from typing import Any
 
-import processes
-import wire
-import worker
+from . import processes, wire, worker
 
 SLOTS = 4096  # sessions in one family at the same time
 

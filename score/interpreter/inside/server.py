@@ -1,7 +1,7 @@
 """The warm server: imports the student's libraries once, then forks a family of sessions for every message.
 
-Run as a script inside the sandbox: `python server.py FD CONFIG`. Standard library only. It ends when the host does:
-its socket then reads as closed.
+Inside the sandbox this folder is the package `inside`, and `main()` is called with the arguments FD CONFIG (see
+`isolation.py`). Standard library only. It ends when the host does: its socket then reads as closed.
 """
 
 import gc
@@ -14,9 +14,7 @@ import socket
 import sys
 from typing import Any
 
-import keeper
-import processes
-import wire
+from . import keeper, processes, wire
 
 
 def preload(names: list[str]) -> None:
@@ -24,7 +22,7 @@ def preload(names: list[str]) -> None:
     for name in names:
         importlib.import_module(name)
     if "sympy" in names:
-        import sympy
+        import sympy  # type: ignore[import-untyped]
 
         x, y = sympy.symbols("x y")
         sympy.solve(x**2 - 2, x)
@@ -33,7 +31,7 @@ def preload(names: list[str]) -> None:
         sympy.integrate(x * sympy.exp(x), x)
         str(sympy.factor(x**2 - 1)), sympy.sympify("2*x + 1").subs(x, 3).evalf(), sympy.factorint(360)
     if "numpy" in names:
-        import numpy.random
+        importlib.import_module("numpy.random")
 
 
 def open_family(control: socket.socket, fds: list[int], message: dict[str, Any], config: dict[str, Any]) -> None:
@@ -50,12 +48,11 @@ def main() -> None:
     config = json.loads(sys.argv[2])
     if config["die_with_parent"]:
         processes.die_with_parent()
-    # None of our modules is left for the student's `import` to find.
-    here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]
     preload(config["preload"])
-    for name in ("keeper", "processes", "wire", "worker"):
-        sys.modules.pop(name)
+    # None of our modules is left for the student's `import` to find.
+    sys.path.remove(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "inside"]:
+        del sys.modules[name]
     devnull = os.open(os.devnull, os.O_RDWR)
     os.dup2(devnull, 0)
     os.close(devnull)
@@ -78,7 +75,3 @@ def main() -> None:
     processes.reap(processes.kill_all(os.getpid(), {}, None, set()))
     if config["remove"]:
         shutil.rmtree(config["remove"], ignore_errors=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -21,8 +21,7 @@ import traceback
 import types
 from typing import Any
 
-import processes
-import wire
+from . import processes, wire
 
 NAME = "<step {}>"
 LOOP_FAILED = 70  # exit code where the session's code broke the loop itself
@@ -48,6 +47,8 @@ class Worker:
         self.forking = False
         self.dead_snapshot: int | None = None
         self.step: str | None = None
+        self.answer: str | None = None
+        self.note = ""
         self.main = types.ModuleType("__main__")
         self.main.__dict__["__builtins__"] = builtins
         sys.modules["__main__"] = self.main
@@ -169,7 +170,7 @@ class Worker:
                 if stop.code not in (None, 0):
                     status = "error"
                     _print(stop.code if _isinstance(stop.code, _str) else f"SystemExit: {stop.code}", file=self.output)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - whatever the student's code raised is its observation
                 status = _status_of(error)
                 if _getpid() == self.pid:
                     self._show(error)
@@ -177,7 +178,7 @@ class Worker:
                 sys.stdout.flush()
             if not self.output.closed:
                 self.output.flush()
-        except BaseException as error:  # the output file is full, or an error that cannot be shown
+        except BaseException as error:  # noqa: BLE001 - the output file is full, or the error cannot be shown
             self.note = f"{type(error).__name__}: {error}"
             self._open_output()  # what the old stream still holds must not turn up in the next step
             return _status_of(error)
@@ -204,7 +205,7 @@ class Worker:
         state = random.getstate() if random else None  # Python seeds anew in every forked child
         self.forking = True
         try:
-            pid = _fork(flags, exit_signal)
+            pid: int = _fork(flags, exit_signal)
         finally:
             self.forking = False
         if pid == 0 and random:

@@ -13,9 +13,15 @@ from score.trajectory import Step
 transformers = pytest.importorskip("transformers")
 
 ODD_TEXTS = [
-    "  two  spaces\tand a tab\n\n ", "x1 = ' '; print(x1 , 12)", "ünï 漢字 🙂 e\u0301", "<code>print(3 ** 4)</code> <thought>",
-    "Observation: 57", "it 's n't do n't , .", "<|im_end|>", "\r\nprint(a)\r\n",
-]  # fmt: skip
+    "  two  spaces\tand a tab\n\n ",
+    "x1 = ' '; print(x1 , 12)",
+    "ünï 漢字 🙂 e\u0301",
+    "<code>print(3 ** 4)</code> <thought>",
+    "Observation: 57",
+    "it 's n't do n't , .",
+    "<|im_end|>",
+    "\r\nprint(a)\r\n",
+]
 
 
 @pytest.fixture(scope="module")

@@ -184,12 +184,13 @@ def test_what_does_not_fit_is_refused(model):
         Engine(model, [], 0, 257)
     with pytest.raises(SettingsError, match="float32"):
         engine_of(random_qwen2(50).to(torch.bfloat16))
+    config = MistralConfig(
+        vocab_size=20, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, sliding_window=8, max_position_embeddings=256,
+    )  # fmt: skip
+    sliding = MistralForCausalLM(config)
     with pytest.raises(SettingsError, match="full attention only"):
-        config = MistralConfig(
-            vocab_size=20, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-            num_key_value_heads=1, sliding_window=8, max_position_embeddings=256,
-        )  # fmt: skip
-        engine_of(MistralForCausalLM(config))
+        engine_of(sliding)
     full = engine.generate([[1] * 244], [GREEDY])[0]  # up to the last position
     assert len(full.token_ids) == 12
 

@@ -1,0 +1,80 @@
+"""What the host holds of a session's processes: the keeper of its family, and the ends of its own sockets."""
+
+import asyncio
+import fcntl
+import os
+import socket
+from typing import Any
+
+from score.errors import InterpreterError
+from score.interpreter.channel import Channel, ChannelClosed
+from score.interpreter.inside import wire
+from score.interpreter.settings import InterpreterSettings
+
+GRACE_S = 30.0  # for the sandbox's own work (a fork, a kill) on a busy machine before the sandbox counts as broken
+
+
+class Family:
+    """A session and its forks: they share one keeper process, which ends with the last of them."""
+
+    def __init__(self, keeper: socket.socket, directory: str, settings: InterpreterSettings):
+        self.channel = Channel(keeper)
+        self.directory = directory
+        self.settings = settings
+        self.members: set[int] = set()
+        self._lock = asyncio.Lock()
+
+    def new_number(self) -> int:
+        number = next(n for n in range(len(self.members) + 1) if n not in self.members)
+        self.members.add(number)
+        return number
+
+    async def call(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> dict[str, Any]:
+        """Have the keeper do something. Raises `InterpreterError` where it is gone or stuck."""
+        async with self._lock:
+            try:
+                await self.channel.send(wire.pack(message), fds)
+                return await self.channel.receive(asyncio.get_running_loop().time() + GRACE_S)
+            except (ChannelClosed, TimeoutError, wire.BrokenFrame) as error:
+                raise InterpreterError(f"the sandbox's keeper did not {message['op']}: {error or 'no reply'}") from None
+
+    async def close(self) -> None:
+        """End the keeper and with it every process of the family."""
+        async with self._lock:
+            try:
+                self.channel.socket.shutdown(socket.SHUT_WR)
+                await self.channel.receive(asyncio.get_running_loop().time() + GRACE_S)
+            except (OSError, ChannelClosed, TimeoutError, wire.BrokenFrame):
+                pass  # gone is what was asked for
+            self.channel.close()
+
+
+class Endpoints:
+    """The three things that the host shares with a session's process: its socket, the one that calls a snapshot back
+    to life, and the file in memory that it prints to."""
+
+    def __init__(self) -> None:
+        main, self._main = socket.socketpair()
+        rescue, self._rescue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel, self.rescue = Channel(main), rescue
+        rescue.setblocking(False)
+        self.output = os.memfd_create("output", os.MFD_CLOEXEC)
+        fcntl.fcntl(self.output, fcntl.F_SETFL, os.O_APPEND | os.O_RDWR)
+
+    @property
+    def theirs(self) -> tuple[int, ...]:
+        """The file descriptors to send over."""
+        return self._main.fileno(), self._rescue.fileno(), self.output
+
+    def sent(self) -> None:
+        """Close our copies of their ends, so that we notice when they are gone."""
+        self._main.close()
+        self._rescue.close()
+
+    def close(self) -> None:
+        self.sent()
+        self.channel.close()
+        self.rescue.close()
+        if self.output >= 0:
+            os.close(self.output)
+            self.output = -1

@@ -1,0 +1,78 @@
+"""Scores, intervals and the comparison of students; unscored is a state of its own."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from intervals import paired_difference, wilson
+from scoring import compare, score_rows, summarise
+
+from score.answers import Equivalence
+from score.judging import Judge
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_wilson_is_the_published_interval() -> None:
+    # Newcombe 1998, table I, method 3 (Wilson score): 81 of 263 and 0 of 20
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+
+
+def test_a_paired_difference_rests_on_the_discordant_tasks() -> None:
+    first = [True] * 50 + [False] * 50
+    second = [True] * 50 + [True] * 20 + [False] * 30
+    mean, low, high = paired_difference(first, second)
+    assert mean == pytest.approx(0.2) and 0.12 < low < 0.13 and 0.27 < high < 0.28
+    with pytest.raises(ValueError, match="same tasks"):
+        paired_difference([True], [True, False])
+
+
+def row(number: int, answer: str | None, reference: str = "4", ended: str = "answered") -> dict[str, object]:
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "x"}]
+    return {"id": str(number), "question": "?", "true_answer": reference, "messages": messages, "gen_answer": answer,
+            "ended": ended, "completion_tokens": 10, "kind": "word"}  # fmt: skip
+
+
+def test_what_nobody_can_decide_is_unscored() -> None:
+    rows = [row(1, "4.0"), row(2, "5"), row(3, None, ended="out of steps"), row(4, "Tsui Hark", "Hark Tsui")]
+    with Equivalence(workers=1) as equivalence:
+        scored = asyncio.run(score_rows(rows, Judge(equivalence, None), 4, "test"))
+    assert [item.correct for item in scored] == [True, False, False, None]
+    total = summarise(scored)
+    assert (total.n, total.right, total.unscored, total.ended["out of steps"]) == (4, 1, 1, 1)
+    assert compare(scored, scored)["n"] == 3  # the unscored task is in no comparison
+
+
+def test_the_table_the_json_and_the_plot_agree(tmp_path: Path) -> None:
+    for name, right in (("bc", 30), ("sft", 60)):
+        rows = [row(number, "4" if number < right else "5") for number in range(100)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in rows))
+    (tmp_path / "config.yaml").write_text("concurrency: 4\n")
+    ran = subprocess.run(
+        [
+            sys.executable, "evaluate.py", "--config", f"{tmp_path}/config.yaml", "--json", f"{tmp_path}/r.json",
+            "--results", f"bc={tmp_path}/bc.jsonl", f"sft={tmp_path}/sft.jsonl", "--plot", f"{tmp_path}/r.png",
+            "--note", "seed=3",
+        ],
+        cwd=ROOT / "inference", capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["seed"] == 3
+    assert report["students"]["sft"]["accuracy"] == 0.6 and report["students"]["bc"]["n"] == 100
+    assert report["pairs"][0]["difference"] == pytest.approx(0.3)
+    assert "SCoRe-SFT - BC" in ran.stdout and "+30.0 points" in ran.stdout
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_empty_or_foreign_result_file_stops(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    ran = subprocess.run(
+        [sys.executable, "evaluate.py", "--results", f"x={tmp_path}/empty.jsonl"],
+        cwd=ROOT / "inference", capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 2 and "holds no result" in ran.stderr
