@@ -35,7 +35,7 @@ def group_advantages(
 def compute_score_grpo(
     token_level_rewards: torch.Tensor, response_mask: torch.Tensor, index: np.ndarray, config: Any = None, **_: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """verl's contract: rewards and mask [N, T], `index` names each row's group; returns advantages and returns [N, T]."""
+    """verl's contract: rewards and mask [N, T], `index` names each row's group; gives advantages, returns [N, T]."""
     own = (config.get("score_grpo") if config is not None else None) or {}
     with torch.no_grad():
         advantages = group_advantages(

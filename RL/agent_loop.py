@@ -21,18 +21,19 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from rl_settings import RLSettings
+from turns import Turns
+from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
+from workbench import Workbench
+
 from score.dialogue import AFTER_PLAN, OBSERVATION, Message, parse_student
 from score.episode import Episode
 from score.errors import DataError, InterpreterError, ToolError
 from score.settings import load_settings
 from score.trajectory import Step
-from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
-
-from rl_settings import RLSettings
-from turns import Turns
-from workbench import Workbench
 
 DEFAULT_TURNS = 8  # a plan included
+
 
 @dataclass
 class Turn:
@@ -153,9 +154,7 @@ class Rollout:
                     if result.tool_errors:
                         raise ToolError(result.tool_errors[0])
                 done = self.episode.add(step, result)
-                self.taken.append(
-                    Turn(None, done.thought, done.code, done.observation, done.status, done.is_finished)
-                )
+                self.taken.append(Turn(None, done.thought, done.code, done.observation, done.status, done.is_finished))
                 observation = done.observation
                 if done.is_finished:
                     self.ended = "answer"

@@ -16,10 +16,11 @@ import advantage  # noqa: F401  (registers `score_grpo` in the one process that 
 import numpy as np
 import torch
 import transfer_queue as tq
-from score.errors import JudgeError, ScoreError
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+
+from score.errors import JudgeError, ScoreError
 
 TIERS = ("correct", "same_as_teacher", "new_way", "nothing")
 
@@ -99,9 +100,7 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         batch, metrics = super().sample(global_steps, partition_id, batch_size)
         if partition_id != "train":
             return batch, metrics
-        data = tq.kv_batch_get(
-            keys=batch.keys, partition_id=partition_id, select_fields=["rm_scores", "extra_fields"]
-        )
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=partition_id, select_fields=["rm_scores", "extra_fields"])
         infos = [getattr(fields, "data", fields)["reward_extra_info"] for fields in data["extra_fields"]]
         token_scores = list(data["rm_scores"].unbind())
         uids = [key.rsplit("_", 2)[0] for key in batch.keys]

@@ -9,12 +9,27 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from rl_settings import RLSettings
+
 from score.interpreter import Interpreter, Session
 from score.interpreter.session import Tool
-from score.search import make_search
+from score.search import SearchSettings, make_search
 from score.trajectory import Step
 
-from rl_settings import RLSettings
+
+def tools(settings: SearchSettings) -> dict[str, Tool]:
+    """What code may call besides `final_answer_print`. Without a back end there is no `web_search` at all: calling it,
+    or calling it without a query, is the student's mistake and not a failure of ours."""
+    if settings.backend == "none":
+        return {}
+    find = make_search(settings)
+
+    async def web_search(query: str) -> str:
+        if not isinstance(query, str) or not query.strip():
+            return "Error: web_search needs a query, a text that is not empty."
+        return await find(query)
+
+    return {"web_search": web_search}
 
 
 @dataclass
@@ -34,9 +49,7 @@ class Workbench:
     def __init__(self, settings: RLSettings):
         self.settings = settings
         self.prefixes_run = 0
-        self._tools: dict[str, Tool] = {}
-        if settings.search.backend != "none":
-            self._tools["web_search"] = make_search(settings.search)
+        self._tools = tools(settings.search)
         self._interpreter = Interpreter(settings.interpreter)
         self._started: asyncio.Future[Interpreter] | None = None
         self._slots = asyncio.Semaphore(settings.limits.sessions)

@@ -60,7 +60,7 @@ PY
 }
 
 train() { # train STUDENT-IN STUDENT-OUT CONFIG
-  (cd SFT && OMP_NUM_THREADS=2 llamafactory-cli train "../configs/miniature/$3" model_name_or_path="$RUN/$1" \
+  (cd SFT && OMP_NUM_THREADS=${SCORE_THREADS:-2} llamafactory-cli train "../configs/miniature/$3" model_name_or_path="$RUN/$1" \
     dataset_dir="$RUN/data" output_dir="$RUN/$2" seed="$SEED" 2>&1 | $PYTHON -u progress.py "$RUN/log/train_$2.log" "training $2")
 }
 answers() { # answers STUDENT SPLIT: serve one student and let it answer a split
@@ -99,7 +99,7 @@ rl_format() {
   (cd MPS && $PYTHON format/SCoRe_RL_convert.py --config ../configs/miniature/format.yaml)
   (cd RL && $PYTHON SCoRe_Script/data_preprocess/convert_parquet.py --config ../configs/miniature/RL_parquet.yaml)
 }
-rl_train() { expert; (cd RL && bash SCoRe_Script/run_miniature_cpu.sh); stop_servers; }
+rl_train() { expert; (cd RL && bash SCoRe_Script/run_miniature_cpu.sh 2>&1 | tee "$RUN/log/train_rl.log" | grep --line-buffered -E "^(SCoRe-RL|step|error)|Error" || true); stop_servers; [ -f "$RUN/rl/config.json" ]; }
 stage rl_format rl_format
 stage rl_train rl_train
 

@@ -14,6 +14,7 @@ from openai import (
     NotFoundError,
     PermissionDeniedError,
 )
+from openai.types.chat import ChatCompletion
 from pydantic import Field
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -102,12 +103,10 @@ class Endpoint:
         self.usage = Usage()
         for name in re.findall(r"\$\{(\w+)", settings.base_url):
             raise SettingsError(
-                f"endpoints.{role}.base_url: the variable {name} is not set; put {name}=http://.../v1 into .env (see .env.example)"
+                f"endpoints.{role}.base_url: the variable {name} is not set; put {name}=http://.../v1 into .env"
             )
         key = secret(settings.api_key_env, f"the endpoint of the {role}") if settings.api_key_env else "EMPTY"
         self._client = AsyncOpenAI(base_url=settings.base_url, api_key=key, timeout=settings.timeout_s, max_retries=0)
-        # The client's overloads want its own message types; ours are the same dictionaries.
-        self._create: Any = self._client.chat.completions.create
         self._slots = asyncio.Semaphore(settings.concurrency)
         sampling = settings.sampling.model_dump(exclude_none=True)
         own = {
@@ -176,7 +175,10 @@ class Endpoint:
         if self.settings.stream:
             text, reason, counts = await self._streamed(messages, arguments)
         else:
-            reply = await self._create(model=self.settings.model, messages=messages, **arguments)
+            # `post` is the client's public way around the transformation of messages, a third of a call's CPU time.
+            own = arguments.pop("extra_body", {})
+            body = {"model": self.settings.model, "messages": messages, **arguments, **own}
+            reply = await self._client.post("/chat/completions", cast_to=ChatCompletion, body=body)
             if not reply.choices or reply.choices[0].message.content is None:
                 raise ProviderError(f"{self} answered without content")
             text, reason = reply.choices[0].message.content, reply.choices[0].finish_reason or ""
@@ -190,7 +192,8 @@ class Endpoint:
     async def _streamed(self, messages: list[Message], arguments: dict[str, Any]) -> tuple[str, str, tuple[int, int]]:
         parts: list[str] = []
         reason, counts = "", (0, 0)
-        stream = await self._create(
+        create: Any = self._client.chat.completions.create  # its overloads want message types of its own
+        stream = await create(
             model=self.settings.model,
             messages=messages,
             stream=True,

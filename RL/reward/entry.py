@@ -13,6 +13,11 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from rl_settings import RLSettings
+
+from reward.judge import StepJudge
+from reward.sameness import same_step
+from reward.tiers import Evidence, KeyStep, Sameness, Score, score
 from score.answers import Equivalence
 from score.dialogue import render_plan, render_step
 from score.errors import JudgeError, ProviderError
@@ -20,11 +25,6 @@ from score.judging import Judge
 from score.llm import Endpoint
 from score.settings import load_settings
 from score.trajectory import Step, Verdict
-
-from reward.judge import StepJudge
-from reward.sameness import same_step
-from reward.tiers import Evidence, KeyStep, Sameness, Score, score
-from rl_settings import RLSettings
 
 _log = logging.getLogger(__name__)
 _REMEMBERED = 50_000

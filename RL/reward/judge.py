@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+from reward.tiers import KeyStep, Sameness
 from score.dialogue import Message, render_observation
 from score.errors import JudgeError
 from score.judging import json_object
 from score.llm import Endpoint
-
-from reward.tiers import KeyStep, Sameness
 
 PROMPT = Path(__file__).with_name("same_step.txt")
 ATTEMPTS = 2

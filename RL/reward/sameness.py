@@ -8,11 +8,10 @@
 
 import ast
 
+from reward.tiers import KeyStep, Sameness
 from score.answers import equal_by_rule
 from score.dialogue import UNREADABLE, parse_student
 from score.interpreter import NOTHING_PRINTED
-
-from reward.tiers import KeyStep, Sameness
 
 _SILENT = {"", NOTHING_PRINTED.strip(), UNREADABLE.strip(), "None"}
 

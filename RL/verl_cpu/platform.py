@@ -35,7 +35,7 @@ def _device_module() -> types.ModuleType:
     return module
 
 
-class CPUPlatform(PlatformBase):
+class CPUPlatform(PlatformBase):  # type: ignore[misc]
     """One logical device. Ray counts it as a GPU that the launcher declares (`ray_kwargs.ray_init.num_gpus`)."""
 
     _module = _device_module()

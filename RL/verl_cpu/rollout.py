@@ -5,7 +5,7 @@ The number of threads is `VERL_CPU_ROLLOUT_THREADS` (default 1).
 """
 
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import ray
@@ -55,12 +55,13 @@ class RolloutServer:
         hf_config = AutoConfig.from_pretrained(model_settings.local_path)
         model = AutoModelForCausalLM.from_config(hf_config, attn_implementation="sdpa", dtype=torch.float32)
         tokenizer, generation = model_settings.tokenizer, model_settings.generation_config
-        stops = getattr(generation, "eos_token_id", None) or tokenizer.eos_token_id
+        stops = getattr(generation, "eos_token_id", None) or []
+        stop_ids = {tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])}
         self.context = self.config.max_model_len or self.config.prompt_length + self.config.response_length
         self.engine = AsyncEngine(
             Engine(
                 model,
-                [] if self.config.ignore_eos else {tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])},
+                [] if self.config.ignore_eos else stop_ids,
                 tokenizer.pad_token_id,
                 max_context=self.context,
                 max_batch=self.config.max_num_seqs,
@@ -123,7 +124,8 @@ class CPUReplica(RolloutReplica):  # type: ignore[misc]
 
     async def launch_servers(self) -> None:
         name = server_name(self.replica_rank)
-        server = RolloutServer.options(name=name, max_concurrency=self.max_concurrency).remote(
+        actor: Any = RolloutServer
+        server = actor.options(name=name, max_concurrency=self.max_concurrency).remote(
             self.config, self.model_config, self.replica_rank
         )
         await server.ready.remote()
@@ -146,7 +148,7 @@ class WeightSender(BaseRollout):  # type: ignore[misc]
 
     async def update_weights(
         self,
-        weights: Iterable[tuple[str, torch.Tensor]] | AsyncIterator[tuple[str, torch.Tensor]],
+        weights: Iterable[tuple[str, torch.Tensor]],
         wire_format: str = "named_tensors",
         global_steps: int | None = None,
         **_: Any,

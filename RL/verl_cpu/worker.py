@@ -9,6 +9,7 @@ The number of threads is `VERL_CPU_TRAIN_THREADS` (default 2).
 
 import dataclasses
 import os
+from typing import Any
 
 import torch
 import torch.distributed
@@ -39,7 +40,7 @@ def set_up() -> None:
         def _build_fsdp_module(self, module: torch.nn.Module) -> torch.nn.Module:
             # A frozen reference model would be offloaded to pinned memory, which needs an accelerator; on a CPU
             # there is nothing to offload.
-            asked = self.engine_config
+            asked: Any = self.engine_config  # type: ignore[has-type]
             self.engine_config = dataclasses.replace(asked, forward_only=False, offload_policy=False)
             try:
                 return super()._build_fsdp_module(module)

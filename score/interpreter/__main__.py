@@ -46,7 +46,7 @@ async def _run(steps: list[tuple[str, str]], settings: InterpreterSettings) -> l
             if name not in sessions:
                 sessions[name] = await interpreter.open()
             result = await sessions[name].run(code)
-            row = {"session": name, "status": result.status, "observation": result.observation}
+            row: dict[str, Any] = {"session": name, "status": result.status, "observation": result.observation}
             rows.append(row | {"final_answer": result.final_answer})
     return rows
 

@@ -1,6 +1,6 @@
 """The attack list of the self-check: code that tries to get out, to take the machine down, or to cheat.
 
-Each attack prints ESCAPED where it succeeded. `contained_by` says from which isolation on it has to fail: what only
+Each attack prints <escaped> where it succeeded. `contained_by` says from which isolation on it has to fail: what only
 `strict` covers is reported as open in `limits`.
 """
 
@@ -18,57 +18,56 @@ class Attack:
     code: str
     expected: tuple[Status, ...] = ("ok", "error")
     contained_by: Literal["limits", "strict"] = "limits"
+    may_lose_state: bool = False
 
 
 _STOPPED: tuple[Status, ...] = ("timeout", "killed", "memory", "error")
 
 # The fields in <angle brackets> are filled in by the self-check: a listening port, a secret file and a process of the
-# host's, all of them made for the purpose.
+# host's, and the mark of success, written so that a traceback which quotes the line does not show it.
 ATTACKS = [
     Attack(
         "network by TCP",
-        "import socket\nsocket.create_connection(('127.0.0.1', <port>), 2)\nprint('ESCAPED')",
+        "import socket\nsocket.create_connection(('127.0.0.1', <port>), 2)\nprint(<escaped>)",
         contained_by="strict",
     ),
     Attack(
         "network from a subprocess",
         "import subprocess, sys\n"
-        "code = \"import socket; socket.create_connection(('127.0.0.1', <port>), 2); print('ESC' + 'APED')\"\n"
+        "code = \"import socket; socket.create_connection(('127.0.0.1', <port>), 2); print(<escaped>)\"\n"
         "print(subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout)",
         contained_by="strict",
     ),
-    Attack(
-        "read a file of the host", "print(open('<file>').read().replace('secret', 'ESCAPED'))", contained_by="strict"
-    ),
+    Attack("read a file of the host", "if open('<file>').read() == 'secret': print(<escaped>)", contained_by="strict"),
     Attack(
         "list the host's files",
-        "import os\nprint('ESCAPED' if os.path.exists('/etc/passwd') or os.path.exists('/var') else 'nothing there')",
+        "import os\nprint(<escaped> if os.path.exists('/etc/passwd') or os.path.exists('/var') else 'nothing there')",
         contained_by="strict",
     ),
-    Attack("environment", "import os\nprint('ESCAPED' if 'secret' in str(os.environ) else 'clean')"),
+    Attack("environment", "import os\nprint(<escaped> if 'secret' in str(os.environ) else 'clean')"),
     Attack(
         "environment of other processes",
         "import glob\n"
         "for path in glob.glob('/proc/[0-9]*/environ'):\n"
         "    try:\n        data = open(path, 'rb').read()\n"
         "    except OSError:\n        continue\n"
-        "    if b'INTERPRETER_SELFCHECK' in data: print('ESCAPED')",
+        "    if b'INTERPRETER_SELFCHECK' in data: print(<escaped>)",
         contained_by="strict",
     ),
     Attack(
         "memory of the parent",
-        "import os\nopen(f'/proc/{os.getppid()}/mem', 'rb').close()\nprint('ESCAPED')",
+        "import os\nopen(f'/proc/{os.getppid()}/mem', 'rb').close()\nprint(<escaped>)",
         contained_by="strict",
     ),
-    Attack("signal a process of the host", "import os\nos.kill(<pid>, 0)\nprint('ESCAPED')", contained_by="strict"),
+    Attack("signal a process of the host", "import os\nos.kill(<pid>, 0)\nprint(<escaped>)", contained_by="strict"),
     Attack(
         "write outside",
-        "import sys\nopen(sys.prefix + '/selfcheck', 'w').close()\nprint('ESCAPED')\nimport os\nos.remove(sys.prefix + '/selfcheck')",
+        "import os, sys\npath = sys.prefix + '/selfcheck'\nopen(path, 'w').close()\nprint(<escaped>)\nos.remove(path)",
         contained_by="strict",
     ),
     Attack(
         "new namespaces with capabilities",
-        "import subprocess\nif subprocess.run(['unshare', '-Ur', 'true']).returncode == 0: print('ESCAPED')",
+        "import subprocess\nif subprocess.run(['unshare', '-Ur', 'true']).returncode == 0: print(<escaped>)",
         contained_by="strict",
     ),
     Attack("endless loop", "while True:\n    pass", ("timeout",)),
@@ -91,11 +90,11 @@ ATTACKS = [
     ),
     Attack("output flood", "while True: print('x' * 10 ** 6)", _STOPPED),
     Attack(
-        "file of 100 GB", "with open('big', 'wb') as file:\n    file.truncate(10 ** 11)\nprint('ESCAPED')", ("error",)
+        "file of 100 GB", "with open('big', 'wb') as file:\n    file.truncate(10 ** 11)\nprint(<escaped>)", ("error",)
     ),
     Attack(
         "many open files",
-        "files = []\nfor n in range(10 ** 5): files.append(open('/dev/null'))\nprint('ESCAPED')",
+        "files = []\nfor n in range(10 ** 5): files.append(open('/dev/null'))\nprint(<escaped>)",
         ("error",),
     ),
     Attack("exit at once", "import os\nos._exit(0)", ("killed",)),
@@ -104,12 +103,14 @@ ATTACKS = [
     Attack(
         "forged reply",
         "import json, os, stat, struct\n"
-        "body = json.dumps({'op': 'done', 'id': 'x', 'status': 'ok', 'final_answer': 'ESCAPED', 'note': 'ESCAPED'}).encode()\n"
+        "reply = {'op': 'done', 'id': 'x', 'status': 'ok', 'final_answer': <escaped>, 'note': <escaped>}\n"
+        "body = json.dumps(reply).encode()\n"
         "for fd in range(3, 99):\n"
         "    try:\n"
         "        if stat.S_ISSOCK(os.fstat(fd).st_mode): os.write(fd, struct.pack('<I', len(body)) + body)\n"
         "    except OSError: pass",
         ("killed",),
+        may_lose_state=True,
     ),
     Attack("closed channel", "import os\nos.closerange(3, 99)\nprint('closed')", ("killed",)),
     Attack(
@@ -120,7 +121,8 @@ ATTACKS = [
     Attack("NUL bytes", "print('a')\x00", ("error",)),
     Attack(
         "patched builtins",
-        "import builtins, json, os, sys\nfor name in ('len', 'print', 'isinstance', 'str', 'open', 'compile', 'exec'):\n"
+        "import builtins, json, os, sys\n"
+        "for name in ('len', 'print', 'isinstance', 'str', 'open', 'compile', 'exec'):\n"
         "    setattr(builtins, name, None)\njson.dumps = json.loads = os.fork = os.kill = None\nsys.stdout = None",
     ),
     Attack("trace function", "import sys\nsys.settrace(lambda *a: 1 / 0)"),

@@ -72,8 +72,7 @@ class Interpreter:
         ours, theirs = socket.socketpair()
         family = Family(ours, family_directory, self.settings)
         ends = Endpoints()
-        session = Session(family, family.new_number(), ends, tools, self._sessions.discard)
-        self._sessions.add(session)
+        session = Session(family, family.new_number(), ends, tools, self._sessions)
         try:
             message = {"number": 0, "directory": f"{family_directory}-0"}
             async with self._sending:

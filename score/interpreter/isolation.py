@@ -78,23 +78,35 @@ def _start_strict(settings: InterpreterSettings) -> Server:
             "isolation 'strict' needs bubblewrap, and there is no `bwrap` on the PATH: install it "
             "(Debian: apt-get install bubblewrap), or choose isolation 'limits' or 'auto'"
         )
-    try:
-        server = _launch(_bubblewrap(bubblewrap), _environment(_PRIVATE), "strict", _PRIVATE, None, settings)
-    except InterpreterError as error:
-        raise InterpreterError(f"isolation 'strict' does not work on this machine: {error}") from None
-    try:
-        _probe(server)
-    except InterpreterError:
-        server.stop()
-        raise
-    return server
+    # As root, the namespaces need no user namespace, and the server can become nobody; in a container that takes
+    # root's rights away, only the way of ordinary users is left.
+    reasons = []
+    for as_root in (True, False) if os.getuid() == 0 else (False,):
+        try:
+            server = _launch(
+                _bubblewrap(bubblewrap, as_root), _environment(_PRIVATE), "strict", _PRIVATE, None, settings, as_root
+            )
+        except InterpreterError as error:
+            reasons.append(str(error))
+            continue
+        try:
+            _probe(server)
+            return server
+        except InterpreterError as error:
+            server.stop()
+            reasons.append(str(error))
+    raise InterpreterError(f"isolation 'strict' does not work on this machine: {'; '.join(reasons)}")
 
 
-def _bubblewrap(program: str) -> list[str]:
+def _bubblewrap(program: str, as_root: bool) -> list[str]:
     """The command that starts the server with no network and nothing of the host's files but Python, read-only."""
-    command = [program, "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-    # Not the host's uid inside: a namespace inside this one may not map root.
-    command += ["--unshare-cgroup-try", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--new-session"]
+    command = [program, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    if as_root:
+        command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    else:
+        # Not the host's uid inside: a namespace inside this one may not map root.
+        command += ["--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]
+    command += ["--new-session"]
     if _in_main_thread():
         command += ["--die-with-parent"]
     command += ["--ro-bind", "/usr", "/usr"]
@@ -105,6 +117,8 @@ def _bubblewrap(program: str) -> list[str]:
             command += ["--ro-bind", name, name]
     for path in dict.fromkeys((sys.base_prefix, sys.prefix, str(_INSIDE))):
         if not path.startswith("/usr/"):
+            for parent in reversed(Path(path).parents[:-1]):
+                command += ["--dir", str(parent)]  # readable for all, which the ones that bubblewrap makes are not
             command += ["--ro-bind", path, path]
     # The host's /proc is for the server alone: the kernel lets a session mount its own only over a whole one.
     command += ["--bind", "/proc", "/proc", "--dev", "/dev", "--tmpfs", _PRIVATE]
@@ -134,7 +148,7 @@ def _probe(server: Server) -> None:
             reason = "no reply"
         if received is None:
             said = _last_words(server.errors) or reason
-            raise InterpreterError(f"isolation 'strict' does not work on this machine: {said}")
+            raise InterpreterError(said)
 
 
 def _environment(home: str) -> dict[str, str]:
@@ -160,6 +174,7 @@ def _launch(
     directory: str,
     remove: str | None,
     settings: InterpreterSettings,
+    drop_root: bool = False,
 ) -> Server:
     ours, theirs = socket.socketpair()
     config = {
@@ -174,7 +189,7 @@ def _launch(
         # The kernel's "parent" is a thread: where a thread starts us that may end before the process does, the closed
         # socket alone has to tell the server.
         "die_with_parent": _in_main_thread(),
-        "directory": directory,
+        "drop_root": drop_root,
         "remove": remove,
     }
     errors = tempfile.TemporaryFile()  # a pipe that nobody reads would fill up, and block the server

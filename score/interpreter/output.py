@@ -26,8 +26,10 @@ def read(fd: int, limit: int) -> str:
     if size <= 8 * limit:
         return cut(_decode(os.pread(fd, size, 0)).rstrip("\n"), limit)
     head = _decode(os.pread(fd, 4 * limit, 0))[: limit - limit // 2]
-    tail = _decode(os.pread(fd, 4 * limit, size - 4 * limit)).rstrip("\n")[-(limit // 2) :]
-    return f"{head}{_gap(max(_count_characters(fd, size) - limit, 0))}{tail}"
+    end = _decode(os.pread(fd, 4 * limit, size - 4 * limit))
+    stripped = end.rstrip("\n")
+    left_out = _count_characters(fd, size) - (len(end) - len(stripped)) - limit
+    return f"{head}{_gap(max(left_out, 0))}{stripped[-(limit // 2) :]}"
 
 
 def _decode(data: bytes) -> str:

@@ -7,7 +7,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -18,9 +18,11 @@ from score.interpreter.family import GRACE_S, Endpoints, Family
 from score.interpreter.inside import wire
 from score.interpreter.tools import Tool
 
+__all__ = ["Session", "StepResult", "Status", "Tool"]
+
 Status = Literal["ok", "error", "timeout", "memory", "killed", "tool_error"]
 LOOP_FAILED = 70  # as in inside/worker.py
-_WATCH_S = 0.25  # a step that lasts longer has its processes counted this often
+_FIRST_WATCH_S, _WATCH_S = 0.05, 0.25  # a step that lasts longer has its processes counted, then ever again
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,17 @@ class Session:
         family: Family,
         number: int,
         ends: Endpoints,
-        tools: Mapping[str, Tool],
-        on_close: Callable[["Session"], None],
+        host_tools: Mapping[str, Tool],
+        live: "set[Session]",
     ):
         self._family, self._number, self._ends = family, number, ends
-        self._settings, self._tools, self._on_close = family.settings, dict(host_tools), on_close
+        self._settings, self._tools, self._live = family.settings, dict(host_tools), live
         self._directory = f"{family.directory}-{number}"
         self._step = 0
         self._busy = self._closed = False
         self._lost: str | None = None
         self._tool_errors: list[str] = []
+        live.add(self)
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
@@ -128,14 +131,15 @@ class Session:
     async def _until_done(self, name: str, timeout_s: float) -> tuple[dict[str, Any], float]:
         """The step's last message, and the seconds that the host's tools took (the step's clock stands still then)."""
         loop = asyncio.get_running_loop()
-        deadline, waited = loop.time() + timeout_s, 0.0
+        deadline, waited, watch = loop.time() + timeout_s, 0.0, _FIRST_WATCH_S
         while True:
             try:
-                message = await self._ends.channel.receive(min(deadline, loop.time() + _WATCH_S))
+                message = await self._ends.channel.receive(min(deadline, loop.time() + watch))
             except TimeoutError:
                 if loop.time() >= deadline:
                     raise
                 await self._watch()
+                watch = _WATCH_S
                 continue
             if message.get("id") != name:
                 raise wire.BrokenFrame("not of this step")
@@ -222,7 +226,7 @@ class Session:
         self._take()
         number = self._family.new_number()
         ends = Endpoints()
-        copy = Session(self._family, number, ends, self._tools, self._on_close)
+        copy = Session(self._family, number, ends, self._tools, self._live)
         copy._step = self._step
         try:
             request = {"op": "fork", "number": number, "directory": copy._directory}
@@ -233,6 +237,7 @@ class Session:
             await copy.hear("ready")
         except (InterpreterError, ChannelClosed) as error:
             self._family.members.discard(number)
+            self._live.discard(copy)
             ends.close()
             raise InterpreterError(str(error)) from None
         finally:
@@ -244,7 +249,7 @@ class Session:
         if self._closed:
             return
         self._closed = True
-        self._on_close(self)
+        self._live.discard(self)
         self._family.members.discard(self._number)
         try:
             if self._family.members:

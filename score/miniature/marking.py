@@ -78,7 +78,7 @@ class Attempt:
 def read_attempt(prompt: str) -> Attempt:
     """The steps so far of a prompt; headings inside an observation do not count, because numbers run on."""
     text = section(prompt, "Steps so far")
-    starts = []
+    starts: list[re.Match[str]] = []
     for found in _STEP.finditer(text):
         if int(found.group(1)) == len(starts) + 1:
             starts.append(found)
@@ -126,15 +126,20 @@ def _shows(key: KeyedStep, observation: str) -> bool:
     return title is not None and any(title.group(1) in line and key.value in line for line in observation.splitlines())
 
 
-def _leads_nowhere(problem: Problem, done: int, step: AttemptedStep) -> bool:
-    """The step printed nothing, or a number that was known before: no error, but no progress either."""
-    if _failed(step):
+def _leads_nowhere(problem: Problem, step: AttemptedStep) -> bool:
+    """The step printed no number, or one without computing anything: no error, but no progress either."""
+    if _failed(step) or problem.kind == "lookup":
         return False
-    if problem.kind == "lookup":
-        return False
-    printed = _NUMBER.findall(step.observation)
-    known = {key.value for key in problem.work[:done]} | set(_NUMBER.findall(problem.question))
-    return not printed or printed[-1] in known
+    return not _NUMBER.search(step.observation) or not _computes(step.code)
+
+
+def _computes(code: str) -> bool:
+    tree = _parse(code)
+    nodes = list(ast.walk(tree)) if tree else []
+    calls = [node.func for node in nodes if isinstance(node, ast.Call)]
+    return any(isinstance(node, ast.BinOp) for node in nodes) or any(
+        not (isinstance(called, ast.Name) and called.id == "print") for called in calls
+    )
 
 
 def progress(problem: Problem, steps: list[AttemptedStep]) -> int:
@@ -161,7 +166,7 @@ def first_wrong_step(problem: Problem, attempt: Attempt) -> tuple[int, str, str]
         if reached > done:
             done = reached
             continue
-        if _leads_nowhere(problem, done, step):
+        if _leads_nowhere(problem, step):
             idle = idle if idle is not None else number
             continue
         following = attempt.steps[position + 1] if position + 1 < len(attempt.steps) else None
@@ -232,9 +237,8 @@ def _variables(steps: list[AttemptedStep]) -> dict[str, str]:
     """The student's variables: name -> the value as it was printed; empty where it was never printed."""
     variables: dict[str, str] = {}
     for step in steps:
-        try:
-            tree = ast.parse(step.code)
-        except (SyntaxError, ValueError):
+        tree = _parse(step.code)
+        if tree is None:
             continue  # nothing of it was run
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -243,6 +247,13 @@ def _variables(steps: list[AttemptedStep]) -> dict[str, str]:
         if printed is not None and _NUMBER.fullmatch(step.observation.strip()):
             variables[printed] = step.observation.strip()
     return variables
+
+
+def _parse(code: str) -> ast.Module | None:
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError):
+        return None
 
 
 def _printed_name(tree: ast.Module) -> str | None:

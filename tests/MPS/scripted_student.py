@@ -2,9 +2,9 @@
 
     python tests/MPS/scripted_student.py --key answer_key.jsonl --mistake wrong --port 8200
 
-Mistakes: `none`; `wrong` adds 97 to the result of its second action; `stuck` prints its first result again and again
-until somebody else takes the second step; `mute` writes no code in its second action; `early` hands in its first
-result; `endless` fills its context; `mixed` takes one of all of these by the task's number.
+Mistakes: `none`; `wrong` adds 97 to the result of its second action (of a look-up: hands in `Nowhere`); `stuck`
+prints its first result again and again until somebody else takes the second step; `mute` writes no code in its second
+action; `early` hands in its first result; `endless` fills its context; `mixed` takes one of these by task.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def reply(problem: Problem, messages: list[dict[str, str]], mistake: str) -> str
     following = keyed[min(len(steps), len(keyed) - 1)]
     own = Step(thought=following.thought, code=following.code)
     if mistake == "wrong" and len(steps) == 1 and following is not problem.last:
-        variable = own.code.partition(" = ")[0]
-        own.code = own.code.replace("\nprint", " + 97\nprint") if variable != own.code else 'print("nothing")'
+        is_sum = problem.kind == "word"
+        own.code = own.code.replace("\nprint", " + 97\nprint") if is_sum else 'final_answer_print("Nowhere")'
     if mistake == "stuck" and progress(problem, steps) == 1 and len(problem.work) > 1:
         return render_step(Step(thought="Once more.", code=problem.work[0].code.splitlines()[-1]))
     if mistake == "stuck":

@@ -1,12 +1,10 @@
 """Phase 1 from the command line, against the expert's server and with the real interpreter."""
 
-import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from score.trajectory import Trajectory, read_trajectories
+from tests.chat_server import ChatServer
 
 SCRIPT = "BC_init_data_gen.py"
 CONFIG = "BC_data_gen_config.yaml"
@@ -25,24 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def refusing_url() -> Iterator[str]:
     """A server that wants a key that nobody has."""
-
-    class Refuse(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            body = b'{"error": {"message": "invalid api key"}}'
-            self.send_response(401)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuse)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    server.shutdown()
+    server = ChatServer([], status=401)
+    yield server.address
+    server.close()
 
 
 def written(tmp_path: Path) -> list[Trajectory]:

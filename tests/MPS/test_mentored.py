@@ -12,13 +12,15 @@ from graphs.mentored import MentoredSolving
 from roles import Student, Teacher
 
 from score.answers import Equivalence
+from score.errors import DataError
 from score.interpreter import Interpreter, InterpreterSettings
 from score.judging import Judge
 from score.llm import Endpoint, EndpointSettings
 from score.miniature.marking import Problem
 from score.search import SearchSettings
 from score.tasks import Task
-from score.trajectory import DataError, Trajectory, mps_row, parse_row, read_trajectories
+from score.trajectory import Trajectory, mps_row, parse_row, read_trajectories
+from tests.chat_server import ChatServer
 
 StudentUrl = Callable[[str], str]
 Solve = Callable[..., list[Trajectory]]
@@ -37,13 +39,18 @@ def solve(world: Path, expert_url: str, student_url: StudentUrl) -> Solve:
 
 
 async def _solve(
-    tasks: Sequence[Task], student_url: str, teacher_url: str, corpus: Path, corrections: int
+    tasks: Sequence[Task],
+    student_url: str,
+    teacher_url: str,
+    corpus: Path,
+    corrections: int,
+    interpreter_settings: InterpreterSettings | None = None,
 ) -> list[Trajectory]:
     student = Endpoint("student", EndpointSettings(base_url=student_url, model="student"))
     teacher = Endpoint("teacher", EndpointSettings(base_url=teacher_url, model="miniature-expert"))
     tools = make_tools(SearchSettings(backend="local", corpus=corpus))
     with Equivalence() as equivalence:
-        async with Interpreter(InterpreterSettings(preload=["math"])) as interpreter:
+        async with Interpreter(interpreter_settings or InterpreterSettings(preload=["math"])) as interpreter:
             graph = MentoredSolving(
                 Student(student),
                 Teacher(teacher, list(tools), max_steps=8),
@@ -143,6 +150,20 @@ def test_look_ups_go_through_the_mentored_loop(
     assert all(trajectory.correct for trajectory in trajectories)
     assert all("web_search" in trajectory.steps[1].code for trajectory in trajectories)
     assert any(trajectory.key_steps for trajectory in trajectories)
+
+
+@pytest.mark.parametrize("snapshots", [False, True])
+def test_a_step_that_had_to_be_killed_costs_no_variables(world: Path, snapshots: bool) -> None:
+    codes = ["x = 5\nprint(x)", "while True: pass", "print(x + 1)", "final_answer_print(x)"]
+    replies = [f"<thought>t</thought><code>{code}</code>" for code in codes]
+    student = ChatServer(["<first_thought>Go.</first_thought>", *replies])
+    settings = InterpreterSettings(preload=["math"], step_timeout_s=1, snapshots=snapshots)
+    task = Task(id="1", question="What is x?", true_answer="5")
+    corpus = world / "encyclopedia.jsonl"
+    (trajectory,) = asyncio.run(_solve([task], student.address, student.address, corpus, 0, settings))
+    student.close()
+    assert [step.status for step in trajectory.steps] == ["ok", "timeout", "ok", "ok"]
+    assert trajectory.steps[2].observation == "6" and trajectory.correct
 
 
 def test_rows_survive_the_file_format(solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem]) -> None:

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "RL")]
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator  # noqa: E402
-
 from rl_settings import Mode  # noqa: E402
+
 from score import cli  # noqa: E402
 from score.dialogue import OBSERVATION  # noqa: E402
 from score.errors import DataError, SettingsError  # noqa: E402
@@ -168,7 +168,6 @@ def fitting(rows: list[tuple[Row, int]], settings: ParquetSettings, counts: Coun
     if settings.tokenizer is None:
         return rows
     from transformers import AutoTokenizer
-
     from turns import Turns
 
     turns = Turns(AutoTokenizer.from_pretrained(settings.tokenizer))

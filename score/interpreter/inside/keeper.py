@@ -7,6 +7,7 @@ reaches it; in `strict` it is the first process of the family's PID namespace, w
 import mmap
 import os
 import shutil
+import signal
 import socket
 import sys
 from typing import Any
@@ -56,7 +57,12 @@ class Keeper:
                 break
             message, fds = received
             self.socket.sendall(wire.pack(handlers[message["op"]](message, fds)))
-        processes.reap(processes.kill_all(os.getpid(), {}, None, set()))
+        if self.config["strict"]:
+            os._exit(0)  # the namespace's processes and files end with its first process
+        groups = [pid for pid in self.registry.tolist() if pid]
+        for pid in groups:
+            processes.send(-pid, signal.SIGSTOP)
+        processes.reap(processes.kill_all({}, None, set()))
         for directory in self.directories.values():
             shutil.rmtree(directory, ignore_errors=True)
         os._exit(0)
@@ -77,7 +83,8 @@ class Keeper:
         workers, snapshots = self._owners()
         spare = {pid for pid, owner in snapshots.items() if owner != number or not message["forget"]}
         worker_pid = self.registry[2 * number]
-        ended = processes.reap(processes.kill_all(os.getpid(), workers | snapshots, number, spare))
+        killed = processes.kill_all(workers | snapshots, number, spare, worker_pid, self.config["strict"])
+        ended = processes.reap(killed)
         self.registry[2 * number] = 0
         snapshot_pid = self.registry[2 * number + 1]
         if message["forget"]:

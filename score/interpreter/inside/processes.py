@@ -9,9 +9,11 @@ NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x10000000 | 0x20000000  # mount, IPC
 SIBLING = 0x00008000  # CLONE_PARENT: the new process is a child of our parent
 
 _SET_TID, _CLEAR_TID = 0x01000000, 0x00200000
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_GET_TID_ADDRESS = 1, 36, 38, 40
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
+_PR_SET_NO_NEW_PRIVS, _PR_GET_TID_ADDRESS = 38, 40
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}.get(os.uname().machine)
 
+_NOBODY = 65534
 _WCLONE = -(2**31)  # the flag's bits as a signed int
 _READ_ONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
 
@@ -116,6 +118,18 @@ def send(pid: int, number: int) -> None:
         pass  # it ended by itself
 
 
+def drop_root() -> None:
+    """Become nobody where we are the host's root: the kernel exempts root from the limit of processes.
+
+    Raises OSError, where a user namespace leaves root no other identity to take.
+    """
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(_NOBODY)
+        os.setuid(_NOBODY)
+        prctl(_PR_SET_DUMPABLE, 1)  # else our own files in /proc stay root's, and no namespace can be set up
+
+
 def owned(root: int, owners: dict[int, int]) -> dict[int, int | None]:
     """Every descendant of `root` with its owner: the nearest ancestor (or self) named in `owners`, or None."""
     found: dict[int, int | None] = {}
@@ -129,15 +143,24 @@ def owned(root: int, owners: dict[int, int]) -> dict[int, int | None]:
     return found
 
 
-def kill_all(root: int, owners: dict[int, int], victim: int | None, spare: set[int]) -> set[int]:
-    """Kill the descendants of `root` that `victim` owns and those that nobody owns, but for the ones in `spare`.
+def kill_all(
+    owners: dict[int, int], victim: int | None, spare: set[int], group: int = 0, own_namespace: bool = False
+) -> set[int]:
+    """Kill our descendants that `victim` owns and those that nobody owns, but for the ones in `spare`.
 
+    First stop them, because a stopped process cannot fork away from the list: in a PID namespace of our own all
+    processes at once, else the process group `group` at once and then, until a look finds no new one, whoever left it.
     Returns whom it killed.
-    First stop them all, until a look finds no new one: a stopped process cannot fork away from the list.
     """
+    root = os.getpid()
+    if own_namespace:
+        send(-1, signal.SIGSTOP)
+    elif group:
+        send(-group, signal.SIGSTOP)
     stopped: set[int] = set()
     for _ in range(1000):
-        targets = {pid for pid, owner in owned(root, owners).items() if owner in (victim, None)} - spare
+        tree = owned(root, owners)
+        targets = {pid for pid, owner in tree.items() if owner in (victim, None)} - spare
         if not (new := targets - stopped):
             break
         for pid in new:
@@ -145,6 +168,11 @@ def kill_all(root: int, owners: dict[int, int], victim: int | None, spare: set[i
         stopped |= new
     for pid in stopped:
         send(pid, signal.SIGKILL)
+    if own_namespace:
+        send(-1, signal.SIGCONT)
+    else:
+        for pid in spare:
+            send(pid, signal.SIGCONT)
     return stopped
 
 

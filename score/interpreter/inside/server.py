@@ -46,7 +46,9 @@ def open_family(control: socket.socket, fds: list[int], message: dict[str, Any],
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     config = json.loads(sys.argv[2])
-    if config["die_with_parent"]:
+    if config["drop_root"]:
+        processes.drop_root()
+    if config["die_with_parent"]:  # after the change of identity, which takes it back
         processes.die_with_parent()
     preload(config["preload"])
     # None of our modules is left for the student's `import` to find.
@@ -72,6 +74,6 @@ def main() -> None:
             os.close(fd)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     processes.reap(set(processes.children(os.getpid())), timeout_s=2.0)  # the keepers, which clean up after themselves
-    processes.reap(processes.kill_all(os.getpid(), {}, None, set()))
+    processes.reap(processes.kill_all({}, None, set()))
     if config["remove"]:
         shutil.rmtree(config["remove"], ignore_errors=True)

@@ -45,12 +45,16 @@ class Worker:
     def __init__(self, fds: list[int], registry: memoryview, number: int, config: dict[str, Any]):
         self.registry, self.number, self.config = registry, number, config
         self.forking = False
-        self.dead_snapshot: int | None = None
+        self.spent_snapshot: int | None = None  # of a step that went well
+        self.dead_snapshot: int | None = None  # killed, and still to be collected
         self.step: str | None = None
         self.answer: str | None = None
         self.note = ""
         self.main = types.ModuleType("__main__")
-        self.main.__dict__["__builtins__"] = builtins
+        # A copy, so that code which patches builtins patches its own and not the ones that this loop runs on.
+        own_builtins = types.ModuleType("builtins")
+        own_builtins.__dict__.update(builtins.__dict__)
+        sys.modules["builtins"] = self.main.__dict__["__builtins__"] = own_builtins
         sys.modules["__main__"] = self.main
         sys.argv = [""]
         os.register_at_fork(after_in_child=self._forked_by_student)
@@ -59,6 +63,7 @@ class Worker:
 
     def _attach(self, fds: list[int]) -> None:
         """Take this process's own sockets and output file; used at the start and after a fork."""
+        os.setpgid(0, 0)  # the keeper stops the group in one call, faster than a fork bomb grows
         self.pid = _getpid()
         self.lock, self.held = threading.Lock(), False
         self.socket, self.rescue = socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])
@@ -92,8 +97,8 @@ class Worker:
     def _forked_by_student(self) -> None:
         """A process that the student forks is no session: it has no channel, and its death is not ours."""
         if not self.forking:
-            _close(self.socket.detach())
-            _close(self.rescue.detach())
+            self.socket.close()
+            self.rescue.close()
             self.step = None
 
     # --- the loop ---------------------------------------------------------------------------------------------------
@@ -109,8 +114,12 @@ class Worker:
             if received is None:
                 _exit(0)
             message, fds = received
-            if reply := handlers[message["op"]](message, fds):
-                self.socket.sendall(_pack(reply))
+            reply = handlers[message["op"]](message, fds)
+            self.socket.sendall(_pack(reply))
+            if self.spent_snapshot is not None:  # only now: a step that cannot reply is one to go back from
+                self.registry[2 * self.number + 1] = 0
+                _kill(self.spent_snapshot, signal.SIGKILL)
+                self.dead_snapshot, self.spent_snapshot = self.spent_snapshot, None
             if self.held:
                 self.held = False
                 self.lock.release()
@@ -129,7 +138,7 @@ class Worker:
         os.chdir(directory)
         os.environ["HOME"] = os.environ["TMPDIR"] = directory
 
-    def _run(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any] | None:
+    def _run(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         if message["snapshot"]:
             try:
                 snapshot = self._snapshot()
@@ -154,10 +163,7 @@ class Worker:
             self.lock.acquire()
         )  # a thread's tool call has its answer before the step ends; the loop releases it
         step, self.step = self.step, None
-        if snapshot is not None and status != "memory":  # after a memory error the host goes back to it
-            self.registry[2 * self.number + 1] = 0
-            _kill(snapshot, signal.SIGKILL)
-            self.dead_snapshot = snapshot
+        self.spent_snapshot = None if status == "memory" else snapshot  # after a memory error the host goes back to it
         return {"op": "done", "id": step, "status": status, "final_answer": self.answer, "note": self.note}
 
     def _execute(self, source: str, name: str) -> str:
@@ -174,8 +180,6 @@ class Worker:
                 status = _status_of(error)
                 if _getpid() == self.pid:
                     self._show(error)
-            if not sys.stdout.closed:
-                sys.stdout.flush()
             if not self.output.closed:
                 self.output.flush()
         except BaseException as error:  # noqa: BLE001 - the output file is full, or the error cannot be shown
@@ -233,7 +237,7 @@ class Worker:
         self.registry[2 * self.number + 1] = 0
         return 0
 
-    def _fork(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any] | None:
+    def _fork(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         try:
             pid = self._copy(processes.SIBLING, signal.SIGCHLD)
         except OSError as error:

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# SCoRe-RL of Qwen2.5-7B on 8 GPUs with MLflow and rollout traces; settings: RL/configs/score_grpo.yaml.
+#
+#   cd RL && bash SCoRe_Script/run_qwen2.5-7b_agent_distill_tool_agent_mlflow.sh [--dry-run] [KEY=VALUE ...]
+#
+# Everything is a variable (launch.sh lists them) or a Hydra override behind the script:
+#   BACKEND=vllm MODEL=/models/SCoRe_SFT LR=1e-6 bash SCoRe_Script/run_... trainer.save_freq=10
+# What RL needs beside verl (endpoints, tools, reward) is in SETTINGS; MLFLOW_TRACKING_URI says where MLflow is.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/launch.sh"
+MODEL=${MODEL:-$RL_ROOT/../SFT/saves/qwen2.5-7b/SCoRe_SFT}
+DATA=${DATA:-$RL_ROOT/my_data/math}
+OUTPUT=${OUTPUT:-$RL_ROOT/output/qwen2.5-7b_agent_distill}
+EXPORT=${EXPORT:-$OUTPUT/SCoRe_RL}
+SETTINGS=${SETTINGS:-$RL_ROOT/configs/RL.yaml}
+BACKEND=${BACKEND:-sglang} # or vllm
+export MLFLOW_TRACKING_URI=${MLFLOW_TRACKING_URI:-sqlite:///$OUTPUT/mlruns.db}
+
+launch score_grpo actor_rollout_ref.rollout.trace.backend=mlflow actor_rollout_ref.rollout.trace.token2text=true "$@"
+for argument in "$@"; do [ "$argument" != --dry-run ] || exit 0; done
+python "$RL_ROOT/export_checkpoint.py" --checkpoints "$OUTPUT/checkpoints" --output "$EXPORT"
+python "$RL_ROOT/training_metrics.py" --log "$OUTPUT/log" --output "$EXPORT/metrics.jsonl"

@@ -1,0 +1,61 @@
+"""The last checkpoint of an RL run as a Hugging Face folder that serving and inference configs can point at.
+
+    cd RL && python export_checkpoint.py --checkpoints output/qwen2.5-7b/checkpoints --output output/qwen2.5-7b/SCoRe_RL
+
+verl writes weights, tokenizer and configs under `actor/huggingface` where `hf_model` is among
+`actor.checkpoint.save_contents`, as our configs say. Without it verl's own merger joins the training shards.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from score import cli
+from score.errors import DataError
+
+EXAMPLE = "cd RL && python export_checkpoint.py --checkpoints output/qwen2.5-7b/checkpoints --output output/SCoRe_RL"
+
+
+def last_step(checkpoints: Path) -> Path:
+    """The folder of the last finished step, or a single step's folder itself. Raises `DataError`."""
+    if (checkpoints / "actor").is_dir():
+        return checkpoints
+    tracker = checkpoints / "latest_checkpointed_iteration.txt"  # written after the checkpoint is complete
+    if not tracker.is_file():
+        raise DataError(f"{checkpoints} holds no finished checkpoint ({tracker.name} is missing)")
+    return checkpoints / f"global_step_{tracker.read_text().strip()}"
+
+
+def export(checkpoints: Path, output: Path) -> Path:
+    """Write the folder `output`, replacing it as a whole; returns the step's folder it was made from."""
+    step = last_step(checkpoints)
+    source = step / "actor" / "huggingface"
+    if not source.is_dir():
+        raise DataError(f"{source} does not exist: the checkpoint is not one of verl's FSDP engine")
+    partial = output.with_name(output.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(source, partial)
+    if not list(partial.glob("*.safetensors")):
+        merger = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
+        subprocess.run([*merger, "--local_dir", str(step / "actor"), "--target_dir", str(partial)], check=True)
+    shutil.rmtree(output, ignore_errors=True)
+    partial.rename(output)
+    return step
+
+
+def main() -> int:
+    parser = cli.parser(__doc__ or "", EXAMPLE, None)
+    parser.add_argument("--checkpoints", type=Path, required=True, help="trainer.default_local_dir or a step's folder")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the Hugging Face checkpoint")
+    arguments = parser.parse_args()
+    step = export(arguments.checkpoints, arguments.output)
+    print(f"{arguments.output}: the student of {step.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

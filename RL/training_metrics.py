@@ -1,0 +1,79 @@
+"""verl's log files as `metrics.jsonl`: a line per step with the figures that compare runs.
+
+    cd RL && python training_metrics.py --log output/miniature/log --output output/miniature/metrics.jsonl
+
+Every start of a run writes a log of its own (`verl_*.jsonl`, verl's `file` logger). A resumed run repeats the steps
+after its checkpoint: the later log counts.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from score import cli
+from score.errors import DataError
+from score.tasks import read_json_lines
+
+EXAMPLE = "cd RL && python training_metrics.py --log output/miniature/log --output output/miniature/metrics.jsonl"
+TIER, LAYER, VALIDATION = "score/tier/", "score/layer/", "val-aux/agent_distill/final_correct/mean"
+PLAIN = {  # our name: verl's
+    "reward": "score/reward",
+    "accuracy": "score/final_accuracy",
+    "key_step_hit": "score/key_step_hit",
+    "unscored": "score/unscored",
+    "answered": "score/answered",
+    "generated_tokens": "score/generated_tokens",
+    "groups_without_advantage": "score/groups_without_advantage",
+    "rollout_probs_diff_max": "training/rollout_probs_diff_max",
+    "kl": "actor/kl_loss",
+    "entropy": "actor/entropy",
+    "grad_norm": "actor/grad_norm",
+    "seconds": "timing_s/step",
+}
+
+
+def line(step: int, data: dict[str, Any]) -> dict[str, Any]:
+    """One step's figures; shares of tiers and layers are nested. What a step did not measure is left out."""
+    validation = next((value for name, value in data.items() if name.startswith(VALIDATION)), None)
+    return {
+        "step": step,
+        **{ours: data[theirs] for ours, theirs in PLAIN.items() if theirs in data},
+        **({"val_accuracy": validation} if validation is not None else {}),
+        "tiers": {name.removeprefix(TIER): value for name, value in data.items() if name.startswith(TIER)},
+        "layers": {name.removeprefix(LAYER): value for name, value in data.items() if name.startswith(LAYER)},
+    }
+
+
+def joined(log: Path) -> list[dict[str, Any]]:
+    """The steps of all starts, in order. Raises `DataError` where there are none."""
+    steps: dict[int, dict[str, Any]] = {}
+    for path in sorted(log.glob("verl_*.jsonl")):
+        for _, row in read_json_lines(path):
+            if not isinstance(row, DataError):  # a killed run may leave half a line
+                assert isinstance(row, dict)
+                steps[row["step"]] = line(row["step"], row["data"])
+    if not steps:
+        raise DataError(f"{log} holds no finished step of verl's `file` logger (trainer.logger has to name it)")
+    return [steps[step] for step in sorted(steps)]
+
+
+def main() -> int:
+    parser = cli.parser(__doc__ or "", EXAMPLE, None)
+    parser.add_argument("--log", type=Path, required=True, help="folder of verl_*.jsonl")
+    parser.add_argument("--output", type=Path, required=True, help="metrics.jsonl")
+    arguments = parser.parse_args()
+    rows = joined(arguments.log)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    print(
+        f"{arguments.output}: {len(rows)} steps, accuracy in training {rows[0].get('accuracy')} at the first, "
+        f"{rows[-1].get('accuracy')} at the last"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,153 @@
+"""The teacher's roles: what they are shown, which replies are accepted, and what is asked again."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from roles import PROMPTS, Diagnosis, NotAsAsked, Teacher
+
+from score.episode import Episode
+from score.llm import Endpoint, EndpointSettings
+from score.tasks import Task
+from score.trajectory import Step
+from tests.chat_server import ChatServer
+
+TASK = Task(
+    id="1", question="A box holds 12 rows of 9 eggs. Half of them are sold. How many are left?", true_answer="54"
+)
+STEP = Step(thought="All eggs.", code="n = 12 * 9\nprint(n)", observation="108", status="ok")
+WRONG = Step(thought="Half.", code="m = n - 2\nprint(m)", observation="106", status="ok")
+END = Step(thought="Done.", code="final_answer_print(m)", observation="106", is_finished=True, status="ok")
+BLAME = {
+    "step": 3,
+    "evidence": "m = n - 2",
+    "diagnosis": "It takes 2 away; the value must be 54.",
+    "suggestion": "Halve.",
+}
+Say = Callable[..., ChatServer]
+
+
+@pytest.fixture
+def say() -> Iterator[Say]:
+    servers: list[ChatServer] = []
+
+    def start(*replies: object) -> ChatServer:
+        servers.append(ChatServer([r if isinstance(r, str) else json.dumps(r) for r in replies]))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def attempt() -> Episode:
+    return Episode(TASK.question, 8, plan="Count, then halve.", steps=[STEP, WRONG, END])
+
+
+def ask(server: ChatServer, role: str, *arguments: Any, **options: Any) -> tuple[Any, Teacher]:
+    async def call() -> tuple[Any, Teacher]:
+        endpoint = Endpoint("teacher", EndpointSettings(base_url=server.address, model="m"))
+        teacher = Teacher(endpoint, ["web_search"], max_steps=8)
+        return await getattr(teacher, role)(*arguments, **options), teacher
+
+    return asyncio.run(call())
+
+
+def fenced(thought: str, code: str) -> str:
+    return f"Thought: {thought}\nCode:\n```python\n{code}\n```"
+
+
+def test_every_prompt_names_its_role_first() -> None:
+    firsts = {path.stem: path.read_text().split(":")[0] for path in PROMPTS.glob("*.txt")}
+    assert firsts == {
+        "plan": "You are the planner",
+        "act": "You are the actor",
+        "localise": "You are the localiser",
+        "correct": "You are the corrector",
+    }
+
+
+def test_the_actor_sees_question_tools_and_steps_in_one_message(say: Say) -> None:
+    server = say(fenced("Halve.", "print(n / 2)"))
+    episode = Episode(TASK.question, 8, plan="Count, then halve.", steps=[STEP])
+    step, teacher = ask(server, "act", episode)
+    assert (step.thought, step.code) == ("Halve.", "print(n / 2)")
+    system, user = server.asked[0]
+    assert system["content"] == (PROMPTS / "act.txt").read_text().strip()
+    assert user["content"].startswith(f"Question:\n{TASK.question}\n\nTools:\n- web_search(query)")
+    assert (
+        "Step 1:\nFirst Thought: Count, then halve.\nStep 2:\nThought: All eggs.\nCode:\n```python" in user["content"]
+    )
+    assert user["content"].endswith("Observation: 108\n\nWrite step 3 of at most 9.")
+    assert teacher.usage["act"].prompt_tokens == 10
+
+
+def test_a_reply_without_code_is_asked_again_once_and_then_fails_the_task(say: Say) -> None:
+    episode = Episode(TASK.question, 8, plan="Count.")
+    server = say("I would count.", fenced("Count.", "print(12 * 9)"))
+    step, teacher = ask(server, "act", episode)
+    assert step.code == "print(12 * 9)"
+    assert teacher.asked_again == {"act: no code": 1}
+    assert [message["role"] for message in server.asked[1]] == ["system", "user", "assistant", "user"]
+    stubborn = say("I would count.")
+    with pytest.raises(NotAsAsked, match="I would count"):
+        ask(stubborn, "act", episode)
+    assert len(stubborn.asked) == 2
+
+
+def test_what_was_tolerated_is_counted(say: Say) -> None:
+    step, teacher = ask(say("<think>Hm.</think>Count.\n```python\nprint(1)\n```"), "act", Episode(TASK.question, 8))
+    assert (step.thought, step.code) == ("Count.", "print(1)")
+    assert teacher.tolerated["no Thought:"] == 1
+
+
+def test_the_localiser_is_believed_only_with_evidence_from_the_step(say: Say) -> None:
+    server = say(BLAME | {"step": 9}, BLAME | {"evidence": "m = n - 3"}, BLAME)
+    diagnosis, teacher = ask(server, "localise", TASK, attempt(), retries=2)
+    assert (diagnosis.step, diagnosis.evidence) == (3, "m = n - 2")
+    assert teacher.asked_again == {"localise: no such step": 1, "localise: no evidence": 1}
+    prompt = server.asked[0][1]["content"]
+    assert "Reference answer:\n54\n" in prompt and "Final answer: 106" in prompt
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [BLAME | {"step": 0}, BLAME | {"step": 5}, BLAME | {"step": True}, BLAME | {"step": "3"}, BLAME | {"evidence": ""}]
+    + [{"step": 3}, "no JSON at all"],
+)
+def test_a_blame_that_stays_unusable_is_refused(say: Say, reply: object) -> None:
+    server = say(reply)
+    with pytest.raises(NotAsAsked):
+        ask(server, "localise", TASK, attempt(), retries=2)
+    assert len(server.asked) == 3
+
+
+def test_the_corrector_never_sees_the_answer(say: Say) -> None:
+    server = say(fenced("Half of them.", "m = n // 2\nprint(m)"))
+    step, _ = ask(server, "correct", TASK, attempt(), Diagnosis(**BLAME), retries=2)
+    assert step.code == "m = n // 2\nprint(m)"
+    prompt = server.asked[0][1]["content"]
+    assert "54" not in prompt and "the value must be [...]" in prompt
+    assert "Step 3 as the student wrote it:\nThought: Half." in prompt
+    assert "final_answer_print(m)" not in prompt, "what came after the mistake is not shown"
+    assert prompt.endswith("Write step 3.")
+
+
+def test_a_leaking_correction_is_rewritten_up_to_a_limit(say: Say) -> None:
+    leaking, clean = fenced("It is 54.", "print(54)"), fenced("Half of them.", "m = n // 2\nprint(m)")
+    step, teacher = ask(say(leaking, leaking, clean), "correct", TASK, attempt(), Diagnosis(**BLAME), retries=2)
+    assert step.code == "m = n // 2\nprint(m)"
+    assert teacher.asked_again == {"correct: leak": 2}
+    with pytest.raises(NotAsAsked) as refused:
+        ask(say(leaking), "correct", TASK, attempt(), Diagnosis(**BLAME), retries=2)
+    assert refused.value.reason == "leak"
+
+
+def test_a_blamed_plan_is_written_anew_as_a_plan(say: Say) -> None:
+    diagnosis = Diagnosis(1, "Count", "It does not say what to halve.", "Plan the halving.")
+    server = say("First Thought: Multiply, then halve the product.")
+    step, _ = ask(server, "correct", TASK, attempt(), diagnosis, retries=0)
+    assert (step.thought, step.code) == ("Multiply, then halve the product.", "")
+    assert "Steps so far:\n(none)" in server.asked[0][1]["content"]

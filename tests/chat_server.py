@@ -1,0 +1,43 @@
+"""A chat server that says what it is told to, over real HTTP: for replies that no real model gives on demand."""
+
+import json
+import threading
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class ChatServer:
+    """Gives `replies` in turn, the last one for ever, or refuses everything with `status`. `asked` are the chats that
+    it was sent, `address` is its OpenAI base URL."""
+
+    def __init__(self, replies: Sequence[str], status: int = 200):
+        self.asked: list[list[dict[str, str]]] = []
+        asked = self.asked
+
+        class Speak(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"])
+                body = json.dumps(self._reply() if status == 200 else {"error": {"message": "refused"}}).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def _reply(self) -> dict[str, object]:
+                message = {"role": "assistant", "content": replies[min(len(asked), len(replies)) - 1]}
+                choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+                usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+                header = {"id": "1", "object": "chat.completion", "created": 0, "model": "scripted"}
+                return {**header, "choices": choices, "usage": usage}
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Speak)
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()

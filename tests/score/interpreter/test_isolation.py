@@ -1,0 +1,145 @@
+"""What a session cannot see or reach, and how isolation is chosen."""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from pydantic import ValidationError
+
+from score.errors import InterpreterError
+from score.interpreter import Interpreter, InterpreterSettings
+from score.interpreter.attacks import ATTACKS
+from score.interpreter.selfcheck import attack_all, support
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def strict() -> str:
+    if (answer := support()["strict"]) != "yes":
+        pytest.skip(f"isolation 'strict' does not work here: {answer}")
+    return "strict"
+
+
+def test_no_key_of_the_environment_is_visible(observe, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    code = (
+        "import os, subprocess\nprint(dict(os.environ), subprocess.run('env', capture_output=True, text=True).stdout)"
+    )
+    (seen,) = observe(code)
+    assert "sk-very-secret" not in seen and "PATH" in seen
+
+
+@pytest.mark.parametrize("isolation", ["strict"], indirect=True)
+def test_strict_has_no_network_and_none_of_the_hosts_files_and_processes(observe, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        network, file, processes, write = observe(
+            f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2)",
+            f"open({str(tmp_path / 'secret')!r})",
+            "import os\nprint(sorted(int(n) for n in os.listdir('/proc') if n.isdigit())[-1] < 20)",
+            "import sys\nopen(sys.prefix + '/x', 'w')",
+        )
+    assert "ConnectionRefusedError" in network or "OSError" in network
+    assert "FileNotFoundError" in file and processes == "True" and "Read-only file system" in write
+
+
+@pytest.mark.parametrize("isolation", ["strict"], indirect=True)
+def test_strict_sessions_do_not_see_each_other(isolation):
+    async def scene():
+        async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
+            one, other = await interpreter.open(), await interpreter.open()
+            await one.run("open('/tmp/shared', 'w').write('x')\nopen('/dev/shm/shared', 'w').write('x')")
+            result = await other.run("import os\nprint(os.path.exists('/tmp/shared'), os.listdir('/dev/shm'))")
+            return result.observation
+
+    assert asyncio.run(scene()) == "False []"
+
+
+def test_every_attack_stays_inside(isolation):
+    rows = asyncio.run(attack_all(isolation))
+    assert len(rows) == len(ATTACKS) >= 12
+    assert [row for row in rows if row["verdict"].startswith("FAILED")] == []
+    if isolation == "strict":
+        assert [row for row in rows if row["verdict"] != "contained"] == []
+
+
+def test_auto_falls_back_to_limits_with_one_warning(no_bubblewrap, caplog):
+    with caplog.at_level(logging.WARNING):
+        logging.getLogger("score.interpreter.isolation").setLevel(logging.NOTSET)
+        interpreter = Interpreter(InterpreterSettings(preload=["math"])).start()
+    try:
+        assert interpreter.isolation == "limits"
+    finally:
+        interpreter.close()
+    assert len(caplog.records) == 1
+    assert "network" in caplog.text and "install bubblewrap" in caplog.text
+
+
+def test_strict_without_bubblewrap_says_what_to_install(no_bubblewrap):
+    with pytest.raises(InterpreterError, match="install it"):
+        Interpreter(InterpreterSettings(isolation="strict", preload=["math"])).start()
+
+
+def test_auto_takes_strict_where_it_works(strict):
+    interpreter = Interpreter(InterpreterSettings(preload=["math"])).start()
+    try:
+        assert interpreter.isolation == "strict"
+    finally:
+        interpreter.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"isolation": "none"},
+        {"step_timeout_s": 0},
+        {"memory_mb": 1},
+        {"processes": 0},
+        {"preload": ["no_such_module"]},
+        {"preload": ["os; import sys"]},
+        {"colour": "red"},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_at_once(wrong):
+    with pytest.raises(ValidationError):
+        InterpreterSettings(**wrong)
+
+
+def test_an_interpreter_that_is_not_started_says_so():
+    with pytest.raises(InterpreterError, match="start"):
+        asyncio.run(Interpreter().open())
+
+
+def test_a_server_that_is_not_ready_in_time_is_an_error_and_leaves_nothing():
+    settings = InterpreterSettings(isolation="limits", start_timeout_s=0.001)
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    with pytest.raises(InterpreterError, match="not ready"):
+        Interpreter(settings).start()
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+
+
+def test_the_command_line_runs_steps(isolation, tmp_path):
+    steps = [("a", "x = 1"), ("b", "print('x' in globals())"), ("a", "print(x)"), ("a", "1 / 0")]
+    lines = "".join(json.dumps({"session": session, "code": code}) + "\n" for session, code in steps)
+    out = tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "score.interpreter", "run", "--isolation", isolation, "--json", str(out)]
+    subprocess.run(command, input=lines, text=True, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(row["session"], row["status"]) for row in rows] == [("a", "ok"), ("b", "ok"), ("a", "ok"), ("a", "error")]
+    assert [row["observation"] for row in rows[1:3]] == ["False", "1"]
+    assert rows[3]["observation"].endswith("ZeroDivisionError: division by zero")
+
+
+def test_the_command_line_names_a_bad_line():
+    command = [sys.executable, "-m", "score.interpreter", "run"]
+    done = subprocess.run(command, input='{"session": 1}\n', text=True, capture_output=True, cwd=ROOT)
+    assert done.returncode == 2 and "line 1" in done.stderr

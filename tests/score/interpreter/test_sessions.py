@@ -1,0 +1,159 @@
+"""Copies of sessions, many of them at once, and what is left when they are closed."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from score.errors import InterpreterError
+from score.interpreter import Interpreter, InterpreterSettings, Session, open_session
+
+DAEMON = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(600)
+    os._exit(0)
+"""
+
+
+def test_a_fork_is_independent_in_state_and_files(play):
+    async def scene(session: Session):
+        await session.run("x = [1]\nf = lambda: x\nopen('note', 'w').write('old')")
+        copy = await session.fork()
+        await copy.run("x.append(2)\nopen('note', 'w').write('new')")
+        return [(await s.run("print(f(), open('note').read())")).observation for s in (session, copy)]
+
+    assert play(scene) == ["[1] old", "[1, 2] new"]
+
+
+def test_a_fork_outlives_its_original_and_its_own_time_out(play):
+    async def scene(session: Session):
+        await session.run("x = 1")
+        copy = await session.fork()
+        await session.close()
+        await copy.run("x = 2\nwhile True: pass", timeout_s=0.3)
+        second = await copy.fork()
+        return [(await s.run("print(x)")).observation for s in (copy, second)]
+
+    assert play(scene) == ["1", "1"]
+
+
+def test_a_time_out_leaves_the_other_forks_alone(play):
+    async def scene(session: Session):
+        await session.run("x = 1")
+        copy = await session.fork()
+        slow = asyncio.create_task(copy.run("import time\ntime.sleep(1.2)\nprint('slept', x)"))
+        stopped = await session.run("while True: pass", timeout_s=0.3)
+        return stopped.status, (await slow).observation, (await session.run("print(x)")).observation
+
+    assert play(scene) == ("timeout", "slept 1", "1")
+
+
+def test_sixty_four_sessions_run_at_once(isolation):
+    async def scene():
+        async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
+            sessions = await asyncio.gather(*(interpreter.open() for _ in range(64)))
+            await asyncio.gather(*(s.run(f"x = {n}") for n, s in enumerate(sessions)))
+            stopped = asyncio.create_task(sessions[0].run("while True: pass", timeout_s=0.5))
+            seen = await asyncio.gather(*(s.run("print(x * x)") for s in sessions[1:]))
+            assert (await stopped).status == "timeout"
+            return [int(result.observation) for result in seen]
+
+    assert asyncio.run(scene()) == [n * n for n in range(1, 64)]
+
+
+def test_nothing_is_left_after_the_close(isolation, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mine = psutil.Process()
+    before, files = {child.pid for child in mine.children(recursive=True)}, len(os.listdir("/proc/self/fd"))
+    started: set[int] = set()
+
+    async def scene():
+        async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
+            session = await interpreter.open()
+            await session.run("open('file', 'w').write('x')")
+            await session.run(DAEMON)
+            await session.fork()
+            await session.run("while True: pass", timeout_s=0.3)
+            started.update(child.pid for child in mine.children(recursive=True))
+
+    asyncio.run(scene())
+    deadline = time.monotonic() + 5
+    while any(psutil.pid_exists(pid) for pid in started - before) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(started - before) >= 3
+    assert not [pid for pid in started - before if psutil.pid_exists(pid)]
+    assert os.listdir(tmp_path) == []
+    assert len(os.listdir("/proc/self/fd")) <= files
+
+
+def test_the_server_ends_with_a_host_that_is_killed(isolation, tmp_path):
+    script = (
+        "import asyncio, sys\nfrom score.interpreter import *\n"
+        "async def main():\n"
+        f"    interpreter = Interpreter(InterpreterSettings(isolation={isolation!r}, preload=['math'])).start()\n"
+        "    session = await interpreter.open()\n"
+        "    print('ready', flush=True)\n"
+        "    await session.run('while True: pass', timeout_s=60)\n"
+        "asyncio.run(main())\n"
+    )
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(tmp_path)}
+    host = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment)
+    try:
+        assert host.stdout is not None and host.stdout.readline() == b"ready\n"
+        time.sleep(0.3)
+        started = [child.pid for child in psutil.Process(host.pid).children(recursive=True)]
+    finally:
+        host.send_signal(signal.SIGKILL)
+        host.communicate()
+    deadline = time.monotonic() + 10
+    while any(psutil.pid_exists(pid) for pid in started) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert started and not [pid for pid in started if psutil.pid_exists(pid)]
+
+
+def test_a_session_does_one_thing_at_a_time_and_nothing_after_its_close(play):
+    async def scene(session: Session):
+        running = asyncio.create_task(session.run("import time\ntime.sleep(0.5)"))
+        await asyncio.sleep(0.1)
+        with pytest.raises(InterpreterError, match="busy"):
+            await session.run("print(1)")
+        await running
+        await session.close()
+        with pytest.raises(InterpreterError, match="closed"):
+            await session.run("print(1)")
+
+    play(scene)
+
+
+def test_a_sandbox_that_dies_is_an_error_and_never_an_observation(isolation):
+    async def scene():
+        async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
+            session = await interpreter.open()
+            for child in psutil.Process().children(recursive=True):
+                child.kill()
+            with pytest.raises(InterpreterError):
+                await session.run("print(1)")
+            with pytest.raises(InterpreterError):
+                await interpreter.open()
+
+    asyncio.run(scene())
+
+
+def test_a_script_needs_no_event_loop(isolation):
+    settings = InterpreterSettings(isolation=isolation, preload=["math"])
+    with open_session(settings, {"double": lambda n: 2 * n}) as session:
+        session.run("x = double(21)")
+        copy = session.fork()
+        copy.run("x = 0")
+        assert session.run("print(x)").observation == "42"

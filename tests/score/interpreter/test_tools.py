@@ -1,0 +1,101 @@
+"""The host's functions inside a session."""
+
+import asyncio
+
+import pytest
+
+from score.errors import InterpreterError, ToolError
+from score.interpreter import Interpreter, InterpreterSettings, Session
+
+
+async def web_search(query: str, k: int = 3) -> str:
+    """Search."""
+    if query == "down":
+        raise ToolError("the back end does not answer")
+    return f"{k} pages on {query}"
+
+
+CALLS = {
+    "web_search('a')": "3 pages on a",
+    "web_search(query='a', k=1)": "1 pages on a",
+    "web_search(f'{1 + 1}b')": "3 pages on 2b",
+    "web_search(*['a'], **{'k': 2})": "2 pages on a",
+    "(lambda q: web_search(q))('a')": "3 pages on a",
+    "' | '.join(web_search(q) for q in 'ab')": "3 pages on a | 3 pages on b",
+    "list(map(web_search, ['a']))[0].upper()": "3 PAGES ON A",
+    "(search := web_search)('a')": "3 pages on a",
+}
+
+
+def test_a_tool_may_be_called_in_any_form(observe):
+    seen = observe(*(f"print({call})" for call in CALLS), tools={"web_search": web_search})
+    assert dict(zip(CALLS, seen, strict=True)) == CALLS
+
+
+def test_a_tool_may_be_called_from_threads(observe):
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "with ThreadPoolExecutor(4) as pool: print(list(pool.map(web_search, 'abcd')))"
+    )
+    assert observe(code, "print(1)", tools={"web_search": web_search}) == [
+        str([f"3 pages on {q}" for q in "abcd"]),
+        "1",
+    ]
+
+
+def test_an_ordinary_function_serves_as_a_tool(observe):
+    assert observe("print(double(21))", tools={"double": lambda n: str(2 * n)}) == ["42"]
+
+
+def test_a_failing_tool_raises_inside_and_is_recorded(play):
+    async def scene(session: Session):
+        return [
+            await session.run("web_search('down')"),
+            await session.run("try:\n    web_search('down')\nexcept Exception as e:\n    print('caught', e)"),
+            await session.run("print(web_search('up'))"),
+        ]
+
+    failed, caught, fine = play(scene, tools={"web_search": web_search})
+    message = "web_search failed: ToolError: the back end does not answer"
+    assert failed.status == "tool_error" and failed.observation.endswith(f"ToolError: {message}")
+    assert caught.status == "ok" and caught.observation == f"caught {message}"
+    assert failed.tool_errors == caught.tool_errors == (message,)
+    assert fine.observation == "3 pages on up" and fine.tool_errors == ()
+
+
+def test_a_wrong_call_is_the_codes_own_error(play):
+    async def scene(session: Session):
+        return await session.run("web_search(pages=3)")
+
+    result = play(scene, tools={"web_search": web_search})
+    assert result.status == "error" and "TypeError: web_search() missing a required argument" in result.observation
+
+
+def test_the_clock_of_a_step_stands_still_while_a_tool_works(play):
+    async def slow() -> str:
+        await asyncio.sleep(0.8)
+        return "done"
+
+    async def scene(session: Session):
+        return await session.run("print(slow())", timeout_s=0.5)
+
+    result = play(scene, tools={"slow": slow})
+    assert result.observation == "done" and result.seconds < 0.5
+
+
+def test_tools_work_in_a_fork_and_after_a_time_out(play):
+    async def scene(session: Session):
+        copy = await session.fork()
+        await session.run("while True: pass", timeout_s=0.3)
+        return [(await s.run("print(web_search('a'))")).observation for s in (session, copy)]
+
+    assert play(scene, tools={"web_search": web_search}) == ["3 pages on a"] * 2
+
+
+def test_the_name_of_a_tool_has_to_be_a_name():
+    async def scene():
+        async with Interpreter(InterpreterSettings(isolation="limits", preload=[])) as interpreter:
+            with pytest.raises(InterpreterError, match="web-search"):
+                await interpreter.open({"web-search": web_search})
+
+    asyncio.run(scene())
