@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from graphs.execution import Tools, make_tools
 from pydantic import Field
 from roles import PROMPTS
 
@@ -24,6 +23,7 @@ from score.runner import RunSummary, run_tasks
 from score.search import SearchSettings
 from score.settings import Strict
 from score.tasks import Task, read_tasks
+from score.tools import Tools, make_tools
 from score.trajectory import Trajectory, read_trajectories
 
 FINE, SOME_FAILED, NOTHING_CORRECT = 0, 3, 4

@@ -12,24 +12,8 @@ from dataclasses import dataclass, field
 from rl_settings import RLSettings
 
 from score.interpreter import Interpreter, Session
-from score.interpreter.session import Tool
-from score.search import SearchSettings, make_search
+from score.tools import make_tools
 from score.trajectory import Step
-
-
-def tools(settings: SearchSettings) -> dict[str, Tool]:
-    """What code may call besides `final_answer_print`. Without a back end there is no `web_search` at all: calling it,
-    or calling it without a query, is the student's mistake and not a failure of ours."""
-    if settings.backend == "none":
-        return {}
-    find = make_search(settings)
-
-    async def web_search(query: str) -> str:
-        if not isinstance(query, str) or not query.strip():
-            return "Error: web_search needs a query, a text that is not empty."
-        return await find(query)
-
-    return {"web_search": web_search}
 
 
 @dataclass
@@ -49,7 +33,7 @@ class Workbench:
     def __init__(self, settings: RLSettings):
         self.settings = settings
         self.prefixes_run = 0
-        self._tools = tools(settings.search)
+        self._tools = make_tools(settings.search)
         self._interpreter = Interpreter(settings.interpreter)
         self._started: asyncio.Future[Interpreter] | None = None
         self._slots = asyncio.Semaphore(settings.limits.sessions)

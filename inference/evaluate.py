@@ -60,10 +60,10 @@ def main() -> int:
 
 async def evaluate(files: dict[str, Path], settings: EvaluationSettings) -> dict[str, Any]:
     """All figures: `students` (the first kind of task), `kinds` (every kind), `pairs` (paired differences)."""
-    from score.judging import Judge
     from scoring import compare, read_results, score_rows, summarise
 
     from score.answers import Equivalence
+    from score.judging import Judge
     from score.llm import Endpoint
 
     rows = {name: read_results(path) for name, path in files.items()}

@@ -50,8 +50,8 @@ async def infer(settings: InferenceSettings) -> int:
     from score.llm import Endpoint
     from score.manifest import write_manifest
     from score.runner import run_tasks
-    from score.search import make_search
     from score.tasks import read_tasks
+    from score.tools import make_tools
 
     tasks, problems = read_tasks(settings.tasks)
     for problem in problems:
@@ -61,7 +61,7 @@ async def infer(settings: InferenceSettings) -> int:
     if settings.endpoints.student is None:
         raise SettingsError("key 'endpoints.student' is missing: who answers the tasks?")
     student = Endpoint("student", settings.endpoints.student)
-    web_search = make_search(settings.search)
+    tools = make_tools(settings.search)
     await student.check()
     async with Interpreter(settings.interpreter) as interpreter:
         with Journal(settings.output) as journal:
@@ -69,7 +69,7 @@ async def infer(settings: InferenceSettings) -> int:
             async def work(task: Task) -> dict[str, Any]:
                 # Each task has its own seeds, whatever order the tasks are finished in.
                 seed = None if settings.seed is None else settings.seed + 1000 * number[task.id]
-                return await solve(task, student, interpreter, web_search, settings.max_steps, seed)
+                return await solve(task, student, interpreter, tools, settings.max_steps, seed)
 
             summary = await run_tasks(
                 tasks, work, journal, concurrency=settings.concurrency, label=f"inference {settings.output.name}"

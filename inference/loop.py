@@ -8,18 +8,18 @@ from score.episode import Episode
 from score.errors import TaskError
 from score.interpreter import Interpreter
 from score.llm import Endpoint, Usage
-from score.search import Search
 from score.tasks import Task
+from score.tools import Tools, run_code
 
 
 async def solve(
-    task: Task, student: Endpoint, interpreter: Interpreter, web_search: Search, max_steps: int, seed: int | None
+    task: Task, student: Endpoint, interpreter: Interpreter, tools: Tools, max_steps: int, seed: int | None
 ) -> dict[str, Any]:
     """One row of the results. `ended` says how: `answered`, `out of steps` or `out of context` (the student's own
     failings); a failure of endpoint, tool or interpreter raises its `ScoreError` instead."""
     episode = Episode(task.question, max_steps)
     usage, began, ended, calls = Usage(), time.monotonic(), "answered", 0
-    session = await interpreter.open({"web_search": web_search})
+    session = await interpreter.open(tools)
     try:
         while not episode.over:
             overrides = {} if seed is None else {"seed": seed + calls}
@@ -32,7 +32,7 @@ async def solve(
             usage.add(reply.usage)
             step = episode.student_reply(reply.text)
             if step is not None:
-                episode.add(step, await session.run(step.code) if step.code else None)
+                episode.add(step, await run_code(session, step.code) if step.code else None)
     finally:
         await session.close()
     if ended == "answered" and not episode.finished:

@@ -7,9 +7,9 @@ from typing import Any
 
 from intervals import paired_difference, wilson
 from pydantic import ValidationError
-from score.judging import Judge
 
 from score.errors import DataError, JudgeError, ProviderError
+from score.judging import Judge
 from score.runner import bounded_gather
 from score.tasks import Task, problem_in, read_json_lines
 

@@ -1,16 +1,17 @@
 """`web_search(query)`: a local BM25 index over a JSONL corpus of `{"title", "text"}` articles.
 
-Three outcomes stay apart: results, nothing found (a sentence that says so), failed (`ToolError`).
+Results and nothing found (a sentence that says so) stay apart; a back end that fails raises `ToolError`.
 """
 
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from score.errors import SettingsError, ToolError
+from score.errors import SettingsError
 from score.settings import Strict
 
 Search = Callable[[str], Awaitable[str]]
@@ -18,7 +19,7 @@ NOTHING_FOUND = "No results."
 
 
 class SearchSettings(Strict):
-    """`local` searches the corpus file, `none` offers no search: a call then fails with a clear word."""
+    """`local` searches the corpus file, `none` offers no search at all."""
 
     backend: Literal["none", "local"] = "none"
     corpus: Path | None = None
@@ -30,6 +31,8 @@ class LocalIndex:
 
     def __init__(self, corpus: Path):
         import bm25s
+
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it reports every index at DEBUG
 
         if not corpus.is_file():
             raise SettingsError(f"search.corpus: {corpus} does not exist (looked from {Path.cwd()})")
@@ -53,19 +56,11 @@ class LocalIndex:
 
 def make_search(settings: SearchSettings) -> Search:
     """The tool that the interpreter offers as `web_search`: query -> one line a result, `title: text`."""
-    if settings.backend == "none":
-
-        async def no_search(query: str) -> str:
-            raise ToolError("web_search is not available in this run (search.backend is `none`)")
-
-        return no_search
-    if settings.corpus is None:
+    if settings.backend == "none" or settings.corpus is None:
         raise SettingsError("search.backend `local` needs search.corpus: a JSONL file of articles")
     index = LocalIndex(settings.corpus)
 
     async def web_search(query: str) -> str:
-        if not isinstance(query, str) or not query.strip():
-            raise ToolError("web_search needs a query: a text that is not empty")
         found = index.search(query, settings.results)
         return "\n".join(f"{article['title']}: {article['text']}" for article in found) or NOTHING_FOUND
 

@@ -8,7 +8,7 @@ Every trajectory that ends is written with its verdict; the converter keeps thos
 
 from typing import Any, TypedDict
 
-from graphs.execution import Tools, judge_episode, run_code
+from graphs.execution import judge_episode
 from langgraph.graph import END, START, StateGraph
 from roles import Teacher
 
@@ -16,6 +16,7 @@ from score.episode import Episode
 from score.interpreter import Interpreter, Session
 from score.judging import Judge
 from score.tasks import Task
+from score.tools import Tools, run_code
 from score.trajectory import Step, Trajectory, Verdict
 
 

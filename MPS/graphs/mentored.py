@@ -14,7 +14,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from graphs.execution import Tools, judge_episode, run_code
+from graphs.execution import judge_episode
 from langgraph.graph import END, START, StateGraph
 from roles import Diagnosis, NotAsAsked, Student, Teacher, all_steps, plan_step, show_steps
 
@@ -23,6 +23,7 @@ from score.errors import TaskError
 from score.interpreter import Interpreter, Session
 from score.judging import Judge
 from score.tasks import Task
+from score.tools import Tools, run_code
 from score.trajectory import KeyStep, Step, Trajectory, Verdict
 
 KILLED = ("timeout", "memory", "killed")

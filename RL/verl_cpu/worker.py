@@ -4,6 +4,7 @@ verl imports it first thing in a worker's `init_model`, which is early enough fo
 - verl joins the backends of CPU and device into `cpu:gloo,cpu:gloo`, which torch refuses; it does so only where no
   process group exists, so the gloo group is made here;
 - verl registers its FSDP engine for CUDA and NPU only; the same class is registered for the CPU.
+Attention for packed sequences (`packed`) is registered here as well.
 The number of threads is `VERL_CPU_TRAIN_THREADS` (default 2).
 """
 
@@ -23,10 +24,12 @@ def set_up() -> None:
     """Make the process group and register the engine. Raises `MovedSeam` where the engine's hook is gone."""
     from verl.workers.engine import EngineRegistry, FSDPEngineWithLMHead
 
+    from verl_cpu import packed
     from verl_cpu.seams import WRITTEN_FOR, MovedSeam
 
     if not hasattr(FSDPEngineWithLMHead, "_build_fsdp_module"):
         raise MovedSeam(f"FSDPEngineWithLMHead._build_fsdp_module is gone; verl {WRITTEN_FOR} had it")
+    packed.register()
     torch.set_num_threads(int(os.environ.get("VERL_CPU_TRAIN_THREADS", "2")))
     torch.distributed.init_process_group(
         "gloo",

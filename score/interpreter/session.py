@@ -131,6 +131,13 @@ class Session:
     async def _until_done(self, name: str, timeout_s: float) -> tuple[dict[str, Any], float]:
         """The step's last message, and the seconds that the host's tools took (the step's clock stands still then)."""
         loop = asyncio.get_running_loop()
+        if self._settings.snapshots:
+            try:
+                begun = await self._ends.channel.receive(loop.time() + GRACE_S)
+            except TimeoutError:
+                raise InterpreterError("a snapshot before the step took too long: is the machine overloaded?") from None
+            if begun != {"op": "begun", "id": name}:
+                raise wire.BrokenFrame("not of this step")
         deadline, waited, watch = loop.time() + timeout_s, 0.0, _FIRST_WATCH_S
         while True:
             try:

@@ -46,11 +46,17 @@ def mentored(shared_data: Path, tmp_path: Path) -> dict[str, Any]:
     """SFT and RL sets from the released mentored search trajectories."""
     source = str(shared_data / "original_release" / "search_mps_trajectories_head120.jsonl")
     made = [
-        convert("SCoRe_SFT_llamafactory_format_convert", tmp_path, "--input", source, "--output", f"{tmp_path}/sft.json"),
+        convert(
+            "SCoRe_SFT_llamafactory_format_convert", tmp_path, "--input", source, "--output", f"{tmp_path}/sft.json"
+        ),
         convert("SCoRe_RL_convert", tmp_path, "--input", source, "--output", f"{tmp_path}/rl.json"),
     ]
     assert [ran.returncode for ran in made] == [0, 0], [ran.stderr for ran in made]
-    return {"source": source, "sft": conversations(tmp_path / "sft.json"), "rl": json.loads((tmp_path / "rl.json").read_text())}
+    return {
+        "source": source,
+        "sft": conversations(tmp_path / "sft.json"),
+        "rl": json.loads((tmp_path / "rl.json").read_text()),
+    }
 
 
 def test_no_question_is_in_both_sets(mentored: dict[str, Any]) -> None:
@@ -89,7 +95,14 @@ def test_an_unreadable_line_is_named_and_the_exit_code_tells(shared_data: Path, 
     lines = (shared_data / "original_release" / "math_bc_init_trajectories.jsonl").read_text().splitlines()[:5]
     lines[2] = lines[2][:100]
     (tmp_path / "torn.jsonl").write_text("\n".join(lines) + "\n")
-    ran = convert("BC_init_llamafactory_format_convert", tmp_path, "--input", f"{tmp_path}/torn.jsonl", "--output", f"{tmp_path}/bc.json")
+    ran = convert(
+        "BC_init_llamafactory_format_convert",
+        tmp_path,
+        "--input",
+        f"{tmp_path}/torn.jsonl",
+        "--output",
+        f"{tmp_path}/bc.json",
+    )
     assert ran.returncode == 3 and "torn.jsonl:3: not JSON" in ran.stderr
     assert len(conversations(tmp_path / "bc.json")) == 4
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
-from graphs.execution import make_tools
 from graphs.mentored import MentoredSolving
 from roles import Student, Teacher
 
@@ -19,6 +18,7 @@ from score.llm import Endpoint, EndpointSettings
 from score.miniature.marking import Problem
 from score.search import SearchSettings
 from score.tasks import Task
+from score.tools import make_tools
 from score.trajectory import Trajectory, mps_row, parse_row, read_trajectories
 from tests.chat_server import ChatServer
 

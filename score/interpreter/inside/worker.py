@@ -146,6 +146,7 @@ class Worker:
                 snapshot = None  # its own processes fill the limit: a killed step then loses the state, and says so
             if snapshot == 0:
                 return {"op": "ready"}  # much later: the step was killed, and we are the session now
+            self.socket.sendall(_pack({"op": "begun", "id": message["id"]}))  # the step's clock starts now
         else:
             snapshot = None
         self.step, self.answer, self.note = message["id"], None, ""
