@@ -17,7 +17,7 @@ from score.errors import DataError, SettingsError
 from score.interpreter import Interpreter, InterpreterSettings
 from score.journal import Journal
 from score.judging import Judge
-from score.llm import Endpoint, EndpointSettings, Usage
+from score.llm import Endpoint, Endpoints, EndpointSettings, Usage
 from score.manifest import write_manifest
 from score.runner import RunSummary, run_tasks
 from score.search import SearchSettings
@@ -27,15 +27,6 @@ from score.tools import Tools, make_tools
 from score.trajectory import Trajectory, read_trajectories
 
 FINE, SOME_FAILED, NOTHING_CORRECT = 0, 3, 4
-
-
-class Endpoints(Strict):
-    """The roles of `configs/endpoints.yaml`; a generator uses some of them."""
-
-    teacher: EndpointSettings | None = None
-    judge: EndpointSettings | None = None
-    student: EndpointSettings | None = None
-    reward: EndpointSettings | None = None
 
 
 class GenerationSettings(Strict):

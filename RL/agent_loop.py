@@ -30,6 +30,7 @@ from score.dialogue import AFTER_PLAN, OBSERVATION, Message, parse_student
 from score.episode import Episode
 from score.errors import DataError, InterpreterError, ToolError
 from score.settings import load_settings
+from score.tools import run_code
 from score.trajectory import Step
 
 DEFAULT_TURNS = 8  # a plan included
@@ -149,10 +150,8 @@ class Rollout:
                     began = time.monotonic()
                     if session is None:
                         session, self.differs = await opening
-                    result = await session.run(step.code)
+                    result = await run_code(session, step.code)
                     self.seconds["tool_calls"] += time.monotonic() - began
-                    if result.tool_errors:
-                        raise ToolError(result.tool_errors[0])
                 done = self.episode.add(step, result)
                 self.taken.append(Turn(None, done.thought, done.code, done.observation, done.status, done.is_finished))
                 observation = done.observation

@@ -6,6 +6,7 @@ verl writes weights, tokenizer and configs under `actor/huggingface` where `hf_m
 `actor.checkpoint.save_contents`, as our configs say. Without it verl's own merger joins the training shards.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -42,9 +43,23 @@ def export(checkpoints: Path, output: Path) -> Path:
     if not list(partial.glob("*.safetensors")):
         merger = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
         subprocess.run([*merger, "--local_dir", str(step / "actor"), "--target_dir", str(partial)], check=True)
+    correct_config(partial)
     shutil.rmtree(output, ignore_errors=True)
     partial.rename(output)
     return step
+
+
+def correct_config(folder: Path) -> None:
+    """verl's config.json says bfloat16 whatever the weights are, and keeps the training's attention: put both right."""
+    from safetensors import safe_open
+
+    weights = next(iter(sorted(folder.glob("*.safetensors"))))
+    with safe_open(weights, framework="pt") as file:
+        dtype = str(file.get_tensor(next(iter(file.keys()))).dtype).removeprefix("torch.")
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config.pop("attn_implementation", None)
+    path.write_text(json.dumps(config | {"dtype": dtype}, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> int:

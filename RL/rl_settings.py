@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from score.interpreter import InterpreterSettings
-from score.llm import EndpointSettings
+from score.llm import Endpoints
 from score.search import SearchSettings
 from score.settings import Strict
 
@@ -33,15 +33,6 @@ class Reward(Strict):
     avoid: bool = True
     judge_steps: bool = False
     unscored_limit: float = Field(default=0.05, ge=0, le=1)
-
-
-class Endpoints(Strict):
-    """`reward` judges what the rules leave open; null leaves that unscored. The other roles are not used here."""
-
-    teacher: EndpointSettings | None = None
-    student: EndpointSettings | None = None
-    judge: EndpointSettings | None = None
-    reward: EndpointSettings | None = None
 
 
 class RLSettings(Strict):

@@ -5,18 +5,9 @@ from pathlib import Path
 from pydantic import Field
 
 from score.interpreter import InterpreterSettings
-from score.llm import EndpointSettings
+from score.llm import Endpoints
 from score.search import SearchSettings
 from score.settings import Strict
-
-
-class Endpoints(Strict):
-    """Who answers the tasks, and who judges what the rules cannot decide (optional)."""
-
-    student: EndpointSettings | None = None
-    judge: EndpointSettings | None = None
-    teacher: EndpointSettings | None = None
-    reward: EndpointSettings | None = None
 
 
 class InferenceSettings(Strict):

@@ -50,6 +50,15 @@ class EndpointSettings(Strict):
     stream: bool = False
 
 
+class Endpoints(Strict):
+    """The roles of `configs/endpoints.yaml`; each script uses some of them."""
+
+    teacher: EndpointSettings | None = None
+    student: EndpointSettings | None = None
+    judge: EndpointSettings | None = None
+    reward: EndpointSettings | None = None
+
+
 @dataclass
 class Usage:
     """What calls cost: counts, tokens as the server reports them, seconds of waiting."""
