@@ -7,6 +7,7 @@
 # interrupted goes on where it stopped. FRESH=1 starts over. Nothing here is particular to the miniature but the
 # configs under configs/miniature, the expert that plays the teacher, and the server that plays vLLM.
 set -euo pipefail
+{ # bash reads the whole road before it starts, so the file may be edited while it runs
 cd "$(dirname "$0")/.."
 ROOT=$PWD
 SEED=${SEED:-0}
@@ -60,8 +61,8 @@ PY
 }
 
 train() { # train STUDENT-IN STUDENT-OUT CONFIG
-  (cd SFT && OMP_NUM_THREADS=${SCORE_THREADS:-2} llamafactory-cli train "../configs/miniature/$3" model_name_or_path="$RUN/$1" \
-    dataset_dir="$RUN/data" output_dir="$RUN/$2" seed="$SEED" 2>&1 | $PYTHON -u progress.py "$RUN/log/train_$2.log" "training $2")
+  (cd SFT && OMP_NUM_THREADS=${SCORE_THREADS:-2} GOMP_SPINCOUNT=20000 llamafactory-cli train "../configs/miniature/$3" model_name_or_path="$RUN/$1" \
+    dataset_dir="$RUN/data" output_dir="$RUN/$2" seed="$SEED" 2>&1 | $PYTHON -u -m score.trainer_log "$RUN/log/train_$2.log" "training $2 (steps)")
 }
 answers() { # answers STUDENT SPLIT: serve one student and let it answer a split
   serve "student_$1" SCORE_STUDENT_URL $PYTHON -m score.serving --model "$RUN/$1"
@@ -99,7 +100,11 @@ rl_format() {
   (cd MPS && $PYTHON format/SCoRe_RL_convert.py --config ../configs/miniature/format.yaml)
   (cd RL && $PYTHON SCoRe_Script/data_preprocess/convert_parquet.py --config ../configs/miniature/RL_parquet.yaml)
 }
-rl_train() { expert; (cd RL && bash SCoRe_Script/run_miniature_cpu.sh 2>&1 | tee "$RUN/log/train_rl.log" | grep --line-buffered -E "^(SCoRe-RL|step|error)|Error" || true); stop_servers; [ -f "$RUN/rl/config.json" ]; }
+rl_train() {
+  expert
+  (cd RL && bash SCoRe_Script/run_miniature_cpu.sh 2>&1 | $PYTHON -u -m score.trainer_log "$RUN/log/train_rl.log" "training rl (steps)")
+  stop_servers
+}
 stage rl_format rl_format
 stage rl_train rl_train
 
@@ -116,3 +121,5 @@ evaluate() {
 }
 evaluate
 echo "the figures are in output/miniature/results.json, the plot in output/miniature/results.png"
+exit
+}

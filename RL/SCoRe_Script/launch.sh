@@ -27,6 +27,7 @@ NAME=trainer.experiment_name
 NORM_BY_STD=algorithm.norm_adv_by_std_in_grpo
 NEGATIVE_SCALE=algorithm.score_grpo.negative_scale
 FILTER_GROUPS=algorithm.filter_groups.enable
+BYPASS=algorithm.rollout_correction.bypass_mode
 UNSCORED_LIMIT=trainer.v1.sampler.sampler_kwargs.unscored_limit
 "
 

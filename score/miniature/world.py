@@ -19,7 +19,7 @@ from pathlib import Path
 from score.miniature.encyclopedia import encyclopedia, lookup_question
 from score.miniature.words import Problem, WordSettings, word_problem
 
-SIZES = {"bc": 4000, "mps": 1600, "validation": 440, "test": 1120}
+SIZES = {"bc": 3200, "mps": 1440, "validation": 440, "test": 1120}
 LOOKUP_SHARE = 0.1
 WORDS = {
     "bc": WordSettings(lengths=(0.25, 0.35, 0.25, 0.1, 0.05), phrasings=0.5, distractors=0.1, held_out=False),

@@ -1,0 +1,83 @@
+"""RL rows become verl's parquet files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "RL" / "SCoRe_Script" / "data_preprocess" / "convert_parquet.py"
+
+
+def row(number: int, *, key_step: bool) -> dict[str, Any]:
+    prompt = [{"role": "user", "content": f"question {number}"}]
+    if key_step:
+        prompt += [
+            {"role": "assistant", "content": "<thought>t</thought><code>a = 1\nprint(a)</code>"},
+            {"role": "user", "content": "Observation: 1"},
+        ]
+    step = "<thought>t</thought><code>print({})</code>"
+    return {
+        "prompt": prompt,
+        "chosen": step.format(2) if key_step else "",
+        "chosen_observation": "2" if key_step else "",
+        "rejected": step.format(3) if key_step else "",
+        "rejected_observation": "3" if key_step else "",
+        "correct_step": 2 if key_step else None,
+        "gt_answer": ["4", "four"] if number % 2 else "4",
+    }
+
+
+def convert(folder: Path, rows: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "rl.json").write_text(json.dumps(rows))
+    command = [sys.executable, str(SCRIPT), "--input", str(folder / "rl.json"), "--output", str(folder / "out")]
+    return subprocess.run(
+        [*command, "--set", "tokenizer=null", *arguments], capture_output=True, text=True, cwd=ROOT / "RL", timeout=60
+    )
+
+
+ROWS = [row(number, key_step=number % 3 != 0) for number in range(30)]
+
+
+@pytest.mark.parametrize(
+    "mode, from_prefix, key_step, key_turns",
+    [
+        ("standard", True, True, {0}),
+        ("long_horizon", False, True, {0, 1}),
+        ("sparse_reward", True, False, {0}),
+        ("long_horizon_sparse", False, False, {0, 1}),
+    ],
+)
+def test_modes(tmp_path: Path, mode: str, from_prefix: bool, key_step: bool, key_turns: set[int]) -> None:
+    done = convert(tmp_path, ROWS, "--mode", mode)
+    assert done.returncode == 0, done.stderr
+    frame = pd.concat([pd.read_parquet(tmp_path / "out" / f"{split}.parquet") for split in ("train", "val")])
+    assert set(frame["data_source"]) == set(frame["agent_name"]) == {"agent_distill"}
+    assert any(len(prompt) > 1 for prompt in frame["prompt"]) is from_prefix
+    assert any(info["chosen_step"] for info in frame["extra_info"]) is key_step
+    assert {int(info["key_turn"]) for info in frame["extra_info"]} == key_turns
+    assert {tuple(info["references"]) for info in frame["extra_info"]} == {("4",), ("4", "four")}
+
+
+def test_a_share_of_corrected_rows_starts_from_the_question(tmp_path: Path) -> None:
+    assert convert(tmp_path, ROWS, "--set", "whole_question_share=1.0").returncode == 0
+    frame = pd.read_parquet(tmp_path / "out" / "train.parquet")
+    assert all(len(prompt) == 1 for prompt in frame["prompt"])
+
+
+def test_malformed_rows_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    broken = [*ROWS, {"prompt": []}, {**row(99, key_step=True), "rejected": ""}]
+    done = convert(tmp_path, broken)
+    assert done.returncode == 3
+    assert "row 31:" in done.stderr and "row 32:" in done.stderr and "rejected" in done.stderr
+    assert "2 malformed" in done.stdout
+
+
+def test_an_empty_result_stops(tmp_path: Path) -> None:
+    done = convert(tmp_path, [{"prompt": []}])
+    assert done.returncode == 2 and "no row was left" in done.stderr
+    assert not (tmp_path / "out" / "train.parquet").exists()
