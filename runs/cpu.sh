@@ -24,19 +24,32 @@ flock -n 9 || { echo "another run is writing $RUN: wait for it or stop it" >&2; 
 
 SERVERS=()
 stop_servers() { [ ${#SERVERS[@]} -eq 0 ] || kill "${SERVERS[@]}" 2> /dev/null || true; SERVERS=(); }
-trap stop_servers EXIT
 
-# stage NAME COMMAND...: run a stage unless it is done; its seconds are kept, so that a resumed run adds up.
+# stage NAME COMMAND...: run a stage unless it is done; its seconds are kept, so that a resumed run adds up. The subshell
+# is no part of an `||` list, in which bash would go on after an error; its servers end with it.
 stage() {
-  local name=$1; shift
+  local name=$1 began=$SECONDS code; shift
   [ -f "$RUN/done/$name" ] && { echo "== $name: done before"; return; }
   echo "== $name"
-  local began=$SECONDS
-  "$@" || { echo "stage $name failed (exit $?); its logs are in $RUN/log; the same command goes on from here" >&2; exit 1; }
+  set +e
+  (trap stop_servers EXIT; set -e; "$@")
+  code=$?
+  set -e
+  if [ $code -ne 0 ]; then
+    echo "stage $name failed (exit $code); logs are in $RUN/log; the same command goes on from here" >&2
+    exit 1
+  fi
   echo $((SECONDS - began)) > "$RUN/done/$name"
   echo "== $name: $((SECONDS - began)) s"
 }
-is_done() { for name in "$@"; do [ -f "$RUN/done/$name" ] || return 1; done; }
+# Exit code 3 says that some tasks failed for reasons outside the students: they are tried once more.
+again() {
+  local code=0
+  "$@" || code=$?
+  [ $code -eq 3 ] || return $code
+  echo "some tasks failed: once more" >&2
+  "$@"
+}
 
 free_port() { $PYTHON -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 # serve NAME URL-VARIABLE COMMAND...: start a server in the background and wait until it answers.
@@ -46,7 +59,7 @@ serve() {
   "$@" --port "$port" > "$RUN/log/$name.log" 2>&1 9>&- &
   SERVERS+=($!)
   export "$variable=http://127.0.0.1:$port/v1"
-  $PYTHON - "$port" $! <<'PY' || { tail -20 "$RUN/log/$name.log" >&2; exit 1; }
+  $PYTHON - "$port" $! <<'PY' || { tail -20 "$RUN/log/$name.log" >&2; return 1; }
 import os, sys, time, urllib.error, urllib.request
 port, process = int(sys.argv[1]), int(sys.argv[2])
 for _ in range(600):
@@ -66,9 +79,8 @@ train() { # train STUDENT-IN STUDENT-OUT CONFIG
 }
 answers() { # answers STUDENT SPLIT: serve one student and let it answer a split
   serve "student_$1" SCORE_STUDENT_URL $PYTHON -m score.serving --model "$RUN/$1"
-  (cd inference && $PYTHON inference_api.py --config ../configs/miniature/inference.yaml \
+  (cd inference && again $PYTHON inference_api.py --config ../configs/miniature/inference.yaml \
     --set tasks="$RUN/world/$2.jsonl" --set output="$RUN/answers/$1_$2.jsonl")
-  stop_servers
 }
 
 # 0. a world, and a student with random weights
@@ -77,7 +89,7 @@ stage student $PYTHON -m score.miniature.student --corpus "$RUN/world" --output 
 expert() { serve expert SCORE_EXPERT_URL $PYTHON -m score.miniature.expert --key "$RUN/world/answer_key.jsonl"; }
 
 # 1. cold start: the teacher alone, then behaviour cloning
-bc_data() { expert; (cd MPS && $PYTHON BC_init_data_gen.py --config ../configs/miniature/BC_data_gen.yaml); stop_servers; }
+bc_data() { expert; (cd MPS && again $PYTHON BC_init_data_gen.py --config ../configs/miniature/BC_data_gen.yaml) ; }
 bc_format() { (cd MPS && $PYTHON format/BC_init_llamafactory_format_convert.py --config ../configs/miniature/format.yaml); }
 stage bc_data bc_data
 stage bc_format bc_format
@@ -87,8 +99,7 @@ stage bc_train train student bc BC_init.yaml
 mps_data() {
   expert
   serve student_bc SCORE_STUDENT_URL $PYTHON -m score.serving --model "$RUN/bc"
-  (cd MPS && $PYTHON SCoRe_data_gen.py --config ../configs/miniature/SCoRe_data_gen.yaml)
-  stop_servers
+  (cd MPS && again $PYTHON SCoRe_data_gen.py --config ../configs/miniature/SCoRe_data_gen.yaml)
 }
 sft_format() { (cd MPS && $PYTHON format/SCoRe_SFT_llamafactory_format_convert.py --config ../configs/miniature/format.yaml); }
 stage mps_data mps_data
@@ -103,7 +114,6 @@ rl_format() {
 rl_train() {
   expert
   (cd RL && bash SCoRe_Script/run_miniature_cpu.sh 2>&1 | $PYTHON -u -m score.trainer_log "$RUN/log/train_rl.log" "training rl (steps)")
-  stop_servers
 }
 stage rl_format rl_format
 stage rl_train rl_train
@@ -116,10 +126,11 @@ evaluate() {
   (cd inference && $PYTHON evaluate.py --config ../configs/miniature/evaluate.yaml \
     --results bc="$RUN/answers/bc_test.jsonl" sft="$RUN/answers/sft_test.jsonl" rl="$RUN/answers/rl_test.jsonl" \
     --json "$RUN/results.json" --plot "$RUN/results.png" --title "SCoRe in miniature, seed $SEED" \
-    --note seed="$SEED" --note seconds="$(awk "{sum += \$1} END {print sum}" "$RUN"/done/*)")
+    --note seed="$SEED" --note seconds="$(awk '{sum += $1} END {print sum}' "$RUN"/done/*)")
   cp "$RUN/results.json" "$RUN/results.png" output/miniature/
 }
-evaluate
+rm -f "$RUN/done/evaluate" # cheap, and the table is what one came for
+stage evaluate evaluate
 echo "the figures are in output/miniature/results.json, the plot in output/miniature/results.png"
 exit
 }

@@ -22,6 +22,7 @@ class Family:
         self.directory = directory
         self.settings = settings
         self.members: set[int] = set()
+        self.forking = asyncio.Lock()  # held while a session forks; kills wait for it
         self._lock = asyncio.Lock()
 
     def new_number(self) -> int:
@@ -31,7 +32,7 @@ class Family:
 
     async def call(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> dict[str, Any]:
         """Have the keeper do something. Raises `InterpreterError` where it is gone or stuck."""
-        async with self._lock:
+        async with self.forking, self._lock:
             try:
                 await self.channel.send(wire.pack(message), fds)
                 return await self.channel.receive(asyncio.get_running_loop().time() + GRACE_S)

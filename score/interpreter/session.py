@@ -237,11 +237,13 @@ class Session:
         copy._step = self._step
         try:
             request = {"op": "fork", "number": number, "directory": copy._directory}
-            await self._ends.channel.send(wire.pack(request), ends.theirs)
-            ends.sent()
-            if error := (await self.hear("forked"))["error"]:
-                raise InterpreterError(f"the session could not be forked: {error}")
-            await copy.hear("ready")
+            # Until it is registered nobody owns the new process, and a kill in the family would take it along.
+            async with self._family.forking:
+                await self._ends.channel.send(wire.pack(request), ends.theirs)
+                ends.sent()
+                if error := (await self.hear("forked"))["error"]:
+                    raise InterpreterError(f"the session could not be forked: {error}")
+                await copy.hear("ready")
         except (InterpreterError, ChannelClosed) as error:
             self._family.members.discard(number)
             self._live.discard(copy)

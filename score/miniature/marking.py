@@ -82,10 +82,10 @@ def read_attempt(prompt: str) -> Attempt:
     for found in _STEP.finditer(text):
         if int(found.group(1)) == len(starts) + 1:
             starts.append(found)
+    if not starts:
+        return Attempt("")
     ends = [found.start() for found in starts[1:]] + [len(text)]
     bodies = [text[found.end() : end].rstrip("\n") for found, end in zip(starts, ends, strict=True)]
-    if not bodies:
-        return Attempt("")
     return Attempt(bodies[0].removeprefix("First Thought: "), [_read_step(body) for body in bodies[1:]])
 
 
