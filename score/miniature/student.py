@@ -51,7 +51,7 @@ FIXED = (
     "print(web_search(",
 )
 
-VOCABULARY = 960
+VOCABULARY = 1280  # enough that the encyclopedia's names are a token or two
 ARTICLES_READ = 2000
 MODEL = {
     "hidden_size": 128,
