@@ -57,6 +57,7 @@ def launch(data: Path, student: Path, *overrides: str) -> subprocess.CompletedPr
         "PROMPT_LENGTH": "512",
         "RESPONSE_LENGTH": "64",
         "VERL_CPU_TRAIN_THREADS": "1",
+        "BYPASS": "false",  # so that the two engines' log-probabilities are compared
     }
     command = ["bash", "SCoRe_Script/run_miniature_cpu.sh", *overrides]
     return subprocess.run(command, cwd=ROOT / "RL", env=environment, capture_output=True, text=True, timeout=280)
