@@ -41,7 +41,7 @@ class Family:
 
     async def close(self) -> None:
         """End the keeper and with it every process of the family."""
-        async with self._lock:
+        async with self.forking, self._lock:
             try:
                 self.channel.socket.shutdown(socket.SHUT_WR)
                 await self.channel.receive(asyncio.get_running_loop().time() + GRACE_S)
