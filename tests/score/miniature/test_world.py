@@ -11,7 +11,7 @@ from score.miniature.composition import is_held_out
 from score.miniature.encyclopedia import RELATIONS
 from score.miniature.operations import OPERATIONS
 from score.miniature.words import usable
-from score.miniature.world import WORDS, make_world, write_world
+from score.miniature.world import LOOKUP_SHARES, WORDS, make_world, write_world
 from score.tasks import read_tasks
 
 SIZES = {"bc": 400, "mps": 300, "validation": 100, "test": 200}
@@ -102,7 +102,7 @@ def test_splits_cover_what_they_promise(world: tuple[dict[str, list[dict]], list
     assert set(lengths["bc"]) == {1, 2, 3, 4, 5} and set(lengths["test"]) == {2, 3, 4, 5}
     assert sum(lengths["bc"]) / len(lengths["bc"]) < sum(lengths["test"]) / len(lengths["test"])
     for split in splits:
-        assert sum(p["kind"] == "lookup" for p in splits[split]) == SIZES[split] // 10
+        assert sum(p["kind"] == "lookup" for p in splits[split]) == round(SIZES[split] * LOOKUP_SHARES[split])
 
 
 def test_held_back_phrasings_are_new_but_their_words_are_not() -> None:
