@@ -8,7 +8,7 @@
 # What RL needs beside verl (endpoints, tools, reward) is in SETTINGS; MLFLOW_TRACKING_URI says where MLflow is.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/launch.sh"
-MODEL=${MODEL:-$RL_ROOT/../SFT/saves/qwen2.5-7b/SCoRe_SFT}
+MODEL=${MODEL:-$RL_ROOT/../SFT/checkpoints/SCoRe/math/SCoRe_SFT_qwen7b}
 DATA=${DATA:-$RL_ROOT/my_data/math}
 OUTPUT=${OUTPUT:-$RL_ROOT/output/qwen2.5-7b_agent_distill}
 EXPORT=${EXPORT:-$OUTPUT/SCoRe_RL}

@@ -78,6 +78,11 @@ def _start_strict(settings: InterpreterSettings) -> Server:
             "isolation 'strict' needs bubblewrap, and there is no `bwrap` on the PATH: install it "
             "(Debian: apt-get install bubblewrap), or choose isolation 'limits' or 'auto'"
         )
+    if hidden := [path for path in (sys.prefix, str(_INSIDE)) if path.startswith(f"{_PRIVATE}/")]:
+        raise InterpreterError(
+            f"isolation 'strict' mounts its private files over {_PRIVATE}, and {hidden[0]} lies there: "
+            "put the project elsewhere, or choose isolation 'limits' or 'auto'"
+        )
     # As root, the namespaces need no user namespace, and the server can become nobody; in a container that takes
     # root's rights away, only the way of ordinary users is left.
     reasons = []
