@@ -23,7 +23,7 @@ class Limits(Strict):
 class Reward(Strict):
     """The four tiers (METHOD: the key-step reward). `avoid: false` drops the third, `key_step: false` the second
     and the third; `judge_steps` asks the reward endpoint where code and execution do not tell whether two steps do
-    the same. Training stops when more than `unscored_limit` of a step's rollouts are unscored."""
+    the same."""
 
     correct: float = 1.0
     same_as_teacher: float = 0.5
@@ -32,7 +32,6 @@ class Reward(Strict):
     key_step: bool = True
     avoid: bool = True
     judge_steps: bool = False
-    unscored_limit: float = Field(default=0.05, ge=0, le=1)
 
 
 class RLSettings(Strict):
