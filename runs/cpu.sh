@@ -73,9 +73,9 @@ sys.exit("the server did not answer within a minute")
 PY
 }
 
-train() { # train STUDENT-IN STUDENT-OUT CONFIG
+train() { # train STUDENT-IN STUDENT-OUT CONFIG DATA
   (cd SFT && OMP_NUM_THREADS=${SCORE_THREADS:-2} GOMP_SPINCOUNT=20000 llamafactory-cli train "../configs/miniature/$3" model_name_or_path="$RUN/$1" \
-    dataset_dir="$RUN/data" output_dir="$RUN/$2" seed="$SEED" 2>&1 | $PYTHON -u -m score.trainer_log "$RUN/log/train_$2.log" "training $2 (steps)")
+    dataset_dir="$RUN/$4" output_dir="$RUN/$2" seed="$SEED" 2>&1 | $PYTHON -u -m score.trainer_log "$RUN/log/train_$2.log" "training $2 (steps)")
 }
 answers() { # answers STUDENT SPLIT: serve one student and let it answer a split
   serve "student_$1" SCORE_STUDENT_URL $PYTHON -m score.serving --model "$RUN/$1"
@@ -83,9 +83,12 @@ answers() { # answers STUDENT SPLIT: serve one student and let it answer a split
     --set tasks="$RUN/world/$2.jsonl" --set output="$RUN/answers/$1_$2.jsonl")
 }
 
-# 0. a world, and a student with random weights
+# 0. a world, and a student: random weights that learn to copy, as a real student's pre-training has taught it
 stage world $PYTHON -m score.miniature.world --seed "$SEED" --output "$RUN/world"
-stage student $PYTHON -m score.miniature.student --corpus "$RUN/world" --output "$RUN/student" --seed "$SEED"
+stage weights $PYTHON -m score.miniature.student --corpus "$RUN/world" --output "$RUN/weights" --seed "$SEED"
+stage copying $PYTHON -m score.miniature.copying --world "$RUN/world" --output "$RUN/copying" --seed "$SEED"
+pretraining() { SCORE_THREADS=1 train weights student pretraining.yaml copying; } # short texts: a second thread waits more than it helps
+stage pretraining pretraining
 expert() { serve expert SCORE_EXPERT_URL $PYTHON -m score.miniature.expert --key "$RUN/world/answer_key.jsonl"; }
 
 # 1. cold start: the teacher alone, then behaviour cloning
@@ -93,7 +96,7 @@ bc_data() { expert; (cd MPS && again $PYTHON BC_init_data_gen.py --config ../con
 bc_format() { (cd MPS && $PYTHON format/BC_init_llamafactory_format_convert.py --config ../configs/miniature/format.yaml); }
 stage bc_data bc_data
 stage bc_format bc_format
-stage bc_train train student bc BC_init.yaml
+stage bc_train train student bc BC_init.yaml data
 
 # 2. mentored problem solving, then SFT on what was corrected
 mps_data() {
@@ -104,7 +107,7 @@ mps_data() {
 sft_format() { (cd MPS && $PYTHON format/SCoRe_SFT_llamafactory_format_convert.py --config ../configs/miniature/format.yaml); }
 stage mps_data mps_data
 stage sft_format sft_format
-stage sft_train train bc sft SCoRe_SFT.yaml
+stage sft_train train bc sft SCoRe_SFT.yaml data
 
 # 3. SCoRe-RL: short rollouts from the verified prefixes
 rl_format() {

@@ -61,7 +61,9 @@ MODEL = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 2048,
     "tie_word_embeddings": True,
-    "initializer_range": 0.02,
+    # 1 / sqrt(hidden_size). With the usual 0.02 a model this narrow starts so near to zero that it learns to copy late
+    # (seed 2, cold start alone: last loss 0.057, with this 0.032).
+    "initializer_range": 0.088,
 }
 
 

@@ -1,11 +1,8 @@
 """Phase 1 from the command line, against the expert's server and with the real interpreter."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -118,27 +115,6 @@ def test_the_default_config_names_the_variable_of_the_teachers_address(run_scrip
     ran = run_script(SCRIPT, "--set", f"tasks={world / 'bc.jsonl'}", QWEN25_72B_API_ADDRESS=".")
     assert ran.returncode == 2
     assert "QWEN25_72B_API_ADDRESS" in ran.stderr
-
-
-def test_a_killed_run_resumes_without_repeating_or_losing_a_task(write_config: WriteConfig, tmp_path: Path) -> None:
-    config = str(write_config(CONFIG))
-    output = tmp_path / "out.jsonl"
-    arguments = [sys.executable, SCRIPT, "--config", config]
-    for enough in (5, 25):  # two kills, at different depths
-        running = subprocess.Popen(arguments, cwd=ROOT / "MPS", stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and running.poll() is None:
-            if output.is_file() and output.read_bytes().count(b"\n") >= enough:
-                break
-            time.sleep(0.01)
-        os.kill(running.pid, signal.SIGKILL)
-        running.wait()
-    with open(output, "ab") as torn:
-        torn.write(b'{"timestamp": "2026')  # what a write that was cut leaves behind
-    final = subprocess.run(arguments, cwd=ROOT / "MPS", capture_output=True, text=True, timeout=200, check=False)
-    assert final.returncode == 0, final.stderr
-    ids = [t.task.id for t in written(tmp_path)]
-    assert len(ids) == len(set(ids)) == 60
 
 
 @pytest.mark.parametrize("script", [SCRIPT, "SCoRe_data_gen.py"])
