@@ -93,16 +93,16 @@ class Session:
         self._step += 1
         self._tool_errors = []
         name = secrets.token_hex(8)
-        frame = wire.pack(
-            {"op": "run", "id": name, "code": code, "number": self._step, "snapshot": self._settings.snapshots}
-        )
+        # Before the first step there is nothing to go back to but a fresh start.
+        snapshot = self._settings.snapshots and self._step > 1
+        frame = wire.pack({"op": "run", "id": name, "code": code, "number": self._step, "snapshot": snapshot})
         if len(frame) > wire.MAX_FRAME:
             return StepResult("error", f"The code is too long: {len(code)} characters.", None, 0.0)
         os.ftruncate(self._ends.output, 0)
         started = time.perf_counter()
         try:
             await self._ends.channel.send(frame)
-            reply, waited = await self._until_done(name, timeout_s)
+            reply, waited = await self._until_done(name, timeout_s, snapshot)
             status, note = _checked_status(reply), str(reply.get("note") or "")
             answer = reply.get("final_answer")
         except TimeoutError:
@@ -128,10 +128,10 @@ class Session:
             answer = output.cut(str(answer), self._settings.max_output_chars)
         return StepResult(status, observation, answer, seconds, tuple(self._tool_errors))
 
-    async def _until_done(self, name: str, timeout_s: float) -> tuple[dict[str, Any], float]:
+    async def _until_done(self, name: str, timeout_s: float, snapshot: bool) -> tuple[dict[str, Any], float]:
         """The step's last message, and the seconds that the host's tools took (the step's clock stands still then)."""
         loop = asyncio.get_running_loop()
-        if self._settings.snapshots:
+        if snapshot:
             try:
                 begun = await self._ends.channel.receive(loop.time() + GRACE_S)
             except TimeoutError:

@@ -1,6 +1,7 @@
 """Copies of sessions, many of them at once, and what is left when they are closed."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -141,7 +142,8 @@ def test_a_sandbox_that_dies_is_an_error_and_never_an_observation(isolation):
         async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
             session = await interpreter.open()
             for child in psutil.Process().children(recursive=True):
-                child.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # it may have died with one before it
+                    child.kill()
             with pytest.raises(InterpreterError):
                 await session.run("print(1)")
             with pytest.raises(InterpreterError):
