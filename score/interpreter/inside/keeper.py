@@ -12,7 +12,7 @@ import socket
 import sys
 from typing import Any
 
-from . import processes, wire, worker
+from . import processes, warm, wire, worker
 
 SLOTS = 4096  # sessions in one family at the same time
 
@@ -31,7 +31,7 @@ class Keeper:
     def prepare(self, number: int) -> socket.socket:
         """Fork a fresh worker, which waits for its file descriptors. Returns the socket that they go to."""
         ours, theirs = socket.socketpair()
-        pid = os.fork()
+        pid = processes.fork(alone=self.config["alone"])
         if pid == 0:
             ours.close()
             self.socket.close()
@@ -83,6 +83,7 @@ class Keeper:
         return workers, snapshots
 
     def _start(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        warm.random_from_now()
         self.begin(self.prepare(message["number"]), message["number"], message["directory"], fds)
         return {}
 

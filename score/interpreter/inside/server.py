@@ -22,8 +22,9 @@ def breed(control: socket.socket, config: dict[str, Any]) -> socket.socket:
 
     One is always ready, so that no session's start waits for the forks: they are done between two starts.
     """
+    warm.random_from_now()
     ours, theirs = socket.socketpair()
-    if processes.fork(processes.NEW_NAMESPACES) if config["strict"] else os.fork():
+    if processes.fork(processes.NEW_NAMESPACES if config["strict"] else 0, alone=config["alone"]):
         theirs.close()
         return ours
     control.close()
@@ -51,6 +52,7 @@ def main() -> None:
     processes.adopt_orphans()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     config["uid"], config["gid"] = os.getuid(), os.getgid()
+    config["alone"] = len(os.listdir("/proc/self/task")) == 1  # a preloaded library may have started threads
     gc.collect()
     gc.freeze()
     spare: socket.socket | None = breed(control, config)

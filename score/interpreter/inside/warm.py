@@ -3,6 +3,8 @@
 import contextlib
 import importlib
 import io
+import os
+import sys
 
 # Steps of the kinds that students write; each was seen to import or to compute something the first time (0.1 s for the
 # definite integral alone). `lambdify` is left out: by default it imports scipy, which would make every fork dearer.
@@ -29,3 +31,14 @@ def preload(names: list[str]) -> None:
     if "sympy" in names:
         with contextlib.redirect_stdout(io.StringIO()):
             exec(_SYMPY, {})
+
+
+def random_from_now() -> None:
+    """Call it before the fork of a session: they are copies, and each would draw the same random numbers otherwise.
+
+    Before and not after, because a state that is written after the fork is memory that each session has for itself.
+    """
+    if random := sys.modules.get("random"):
+        random.seed()
+    if numpy_random := sys.modules.get("numpy.random"):
+        numpy_random.seed(int.from_bytes(os.urandom(4), "little"))  # with a number: four times faster than without
