@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import mmap
 import os
 import pickle
 import socket
@@ -34,7 +35,7 @@ class Session:
             data = file.read()
         os.waitpid(pid, 0)
         self.scope, output = pickle.loads(data)
-        return output
+        return str(output)
 
     def fork(self) -> "Session":
         return Session(pickle.loads(pickle.dumps(self.scope)))
@@ -64,6 +65,26 @@ def bare_fork_ms(repetitions: int) -> float:
         os.waitpid(pid, 0)
         times.append(time.perf_counter() - began)
     return median(times) * 1e3
+
+
+def page_copies_ms(pages: int) -> float:
+    """Write to `pages` inherited pages in a forked process: the kernel copies each."""
+    with mmap.mmap(-1, pages * mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        for page in range(pages):
+            memory[page * mmap.PAGESIZE] = 1
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            began = time.perf_counter()
+            for page in range(pages):
+                memory[page * mmap.PAGESIZE] = 2
+            os.write(writer, str((time.perf_counter() - began) * 1e3).encode())
+            os._exit(0)
+        os.waitpid(pid, 0)
+    spent = float(os.read(reader, 100))
+    os.close(reader)
+    os.close(writer)
+    return spent
 
 
 def socket_fds() -> tuple[int, int]:
