@@ -15,6 +15,7 @@ from typing import IO, Literal
 
 from score.errors import InterpreterError
 from score.interpreter.inside import wire
+from score.interpreter.seccomp import syscall_filter
 from score.interpreter.settings import InterpreterSettings
 
 _INSIDE = Path(__file__).parent / "inside"
@@ -27,6 +28,11 @@ NOT_COVERED = (
     "model-written code runs with isolation 'limits': it can reach the network, read the files of this user (the "
     "/proc entries of this user's processes included) and signal this user's processes. "
     "For isolation 'strict', install bubblewrap (Debian: apt-get install bubblewrap) and allow user namespaces"
+)
+
+NO_SECCOMP = (
+    "isolation 'strict' runs without its filter of system calls: libseccomp.so.2 is not installed "
+    "(Debian: apt-get install libseccomp2); namespaces and limits hold all the same"
 )
 
 
@@ -191,6 +197,7 @@ def _launch(
         "disk_mb": settings.disk_mb,
         "cpu_s": settings.cpu_s,
         "strict": isolation == "strict",
+        "seccomp": _filter().hex() if isolation == "strict" else "",
         # The kernel's "parent" is a thread: where a thread starts us that may end before the process does, the closed
         # socket alone has to tell the server.
         "die_with_parent": _in_main_thread(),
@@ -223,6 +230,17 @@ def _launch(
         server.stop()
         raise InterpreterError(f"the interpreter's server ended at its start: {said}")
     return server
+
+
+def _filter() -> bytes:
+    """The filter of system calls, empty where there is none. Raises `InterpreterError`."""
+    try:
+        program = syscall_filter()
+    except OSError as error:
+        raise InterpreterError(f"no filter of system calls: {error}") from None
+    if program is None:
+        _log.warning("%s", NO_SECCOMP)
+    return program or b""
 
 
 def _in_main_thread() -> bool:

@@ -101,6 +101,8 @@ class Worker:
             # Counted in the family's own user namespace. In `limits` the count would be of all that the user runs.
             both(resource.RLIMIT_NPROC, self.config["processes"] + 8)
         processes.no_new_privileges()
+        if self.config["seccomp"]:
+            processes.filter_system_calls(bytes.fromhex(self.config["seccomp"]))
 
     def _forked_by_student(self) -> None:
         """A process that the student forks is no session: it has no channel, and its death is not ours."""
