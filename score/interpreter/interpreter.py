@@ -1,6 +1,7 @@
 """The interpreter: one warm server and the sessions that it opens."""
 
 import asyncio
+import os
 import secrets
 import socket
 from collections.abc import Mapping
@@ -57,6 +58,11 @@ class Interpreter:
         if self._server is None:
             raise InterpreterError("the interpreter is not started: call start() or use `async with`")
         return self._server
+
+    def private_folders(self) -> list[str]:
+        """The sessions' private folders that the host can see: those of `limits`."""
+        server = self._running()
+        return sorted(os.listdir(server.directory)) if server.isolation == "limits" else []
 
     async def open(self, tools: Mapping[str, Tool] | None = None) -> Session:
         """A fresh session, in which the host's `tools` are plain functions by their names.

@@ -22,7 +22,7 @@ __all__ = ["Session", "StepResult", "Status", "Tool"]
 
 Status = Literal["ok", "error", "timeout", "memory", "killed", "tool_error"]
 LOOP_FAILED = 70  # as in inside/worker.py
-_FIRST_WATCH_S, _WATCH_S = 0.05, 0.25  # a step that lasts longer has its processes counted, then ever again
+_FIRST_WATCH_S, _WATCH_S = 0.02, 0.25  # a step that lasts longer has its processes counted, then ever again
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ class Session:
             note = f"TimeoutError: the step was stopped after {timeout_s:g} s."
         except ChannelClosed:
             status, note, waited, answer = "killed", "", 0.0, None
-        except _TooManyProcesses as error:
-            status, note, waited, answer = "killed", f"The step was stopped: it had {error} processes.", 0.0, None
+        except _TooMuch as error:
+            status, note, waited, answer = error.status, str(error), 0.0, None
         except wire.BrokenFrame:
             status, note, waited, answer = (
                 "killed",
@@ -159,16 +159,16 @@ class Session:
             await self._ends.channel.send(answer)
 
     async def _watch(self) -> None:
-        """The kernel counts processes by user, and not at all for root; so they are counted here too."""
-        count = (await self._family.call({"op": "count", "number": self._number}))["processes"]
-        if count > self._settings.processes:
-            raise _TooManyProcesses(count)
+        """The kernel counts processes by user, not at all for root, and memory by process; so both are counted here."""
+        counted = await self._family.call({"op": "count", "number": self._number})
+        if (processes := counted["processes"]) > self._settings.processes:
+            raise _TooMuch("killed", f"The step was stopped: it had {processes} processes.")
+        if (held := counted["memory_mb"]) > self._settings.memory_mb:
+            raise _TooMuch("memory", f"MemoryError: the step's processes together held {held} MB.")
 
     async def _recover(self, status: Status, note: str) -> tuple[Status, str]:
         """Kill what is left of the step and go back to the state before it."""
-        report = await self._family.call(
-            {"op": "kill", "number": self._number, "forget": not self._settings.snapshots, "directory": self._directory}
-        )
+        report = await self._kill(forget=not self._settings.snapshots)
         ended = report["ended"]
         if status == "killed" and ended == -signal.SIGXCPU:
             status, note = "timeout", f"TimeoutError: the step used more than {self._settings.cpu_s} s of CPU time."
@@ -177,35 +177,48 @@ class Session:
         if not self._settings.snapshots:
             self._lost = note or f"a step ended with {status}"
             return status, note
-        await self._back_to_life(report["snapshot"])
-        if not report["snapshot"]:
+        revived = report["snapshot"] and await self._revive()
+        if report["snapshot"] and not revived:
+            await self._kill(forget=True)
+        if not revived:
+            await self._start_afresh()
+        if not revived and self._step > 1:
             note += " All variables are lost." if note else "All variables are lost."
         elif self._step > 1:
             note += " The variables are as before this step." if note else "The variables are as before this step."
         return status, note
 
-    async def _back_to_life(self, snapshot: bool) -> None:
-        """Give the snapshot (or a fresh process) a new socket: nothing that the old one still sends can arrive."""
-        self._ends.channel.close()
+    async def _kill(self, forget: bool) -> dict[str, Any]:
+        """End the session's processes but for the snapshot; with `forget`, that and the private files too."""
+        message = {"op": "kill", "number": self._number, "forget": forget, "directory": self._directory}
+        return await self._family.call(message)
+
+    async def _revive(self) -> bool:
+        """Give the snapshot a new socket, so that nothing that the old one still sends can arrive. False where the
+        step had harmed the snapshot."""
         ours, theirs = socket.socketpair()
+        self._ends.channel.close()
         self._ends.channel = Channel(ours)
-        with theirs:
-            if snapshot:
+        try:
+            with theirs:
                 socket.send_fds(self._ends.rescue, [b"live"], [theirs.fileno()])
-            else:
-                ours_too, theirs_too = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                ours_too.setblocking(False)
-                self._ends.rescue.close()
-                self._ends.rescue = ours_too
-                with theirs_too:
-                    await self._family.call(
-                        {"op": "start", "number": self._number, "directory": self._directory},
-                        (theirs.fileno(), theirs_too.fileno(), self._ends.output),
-                    )
-        if snapshot:
             await self.hear("ready")
-        else:
-            await self.begin()
+        except (OSError, InterpreterError):
+            return False
+        return True
+
+    async def _start_afresh(self) -> None:
+        """A new process, with nothing of the old one but the private files."""
+        ours, theirs = socket.socketpair()
+        rescue, their_rescue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        rescue.setblocking(False)
+        self._ends.channel.close()
+        self._ends.rescue.close()
+        self._ends.channel, self._ends.rescue = Channel(ours), rescue
+        with theirs, their_rescue:
+            fds = (theirs.fileno(), their_rescue.fileno(), self._ends.output)
+            await self._family.call({"op": "start", "number": self._number, "directory": self._directory}, fds)
+        await self.begin()
 
     # --- the start, copies, the end -----------------------------------------------------------------------------------
 
@@ -262,9 +275,7 @@ class Session:
         self._family.members.discard(self._number)
         try:
             if self._family.members:
-                await self._family.call(
-                    {"op": "kill", "number": self._number, "forget": True, "directory": self._directory}
-                )
+                await self._kill(forget=True)
             else:
                 await self._family.close()
         finally:
@@ -283,8 +294,12 @@ class Session:
         await self.close()
 
 
-class _TooManyProcesses(Exception):
-    pass
+class _TooMuch(Exception):
+    """A step took more than its processes together may."""
+
+    def __init__(self, status: Status, note: str):
+        super().__init__(note)
+        self.status: Status = status
 
 
 def _checked_status(reply: dict[str, Any]) -> Status:

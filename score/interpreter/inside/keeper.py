@@ -105,12 +105,20 @@ class Keeper:
         return {"snapshot": alive, "ended": None if status is None else os.waitstatus_to_exitcode(status)}
 
     def _count(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        """How many processes a session has, the snapshot left out, and their memory in bytes."""
+        """How many processes a session has, the snapshot left out, and the memory that they hold together in MB.
+
+        What they share with us since the fork is counted out; what they share among each other counts for each.
+        """
         workers, snapshots = self._owners()
         processes.reap()
-        tree = processes.owned(os.getpid(), workers | snapshots)
+        enough = 2 * (len(workers) + len(snapshots)) + 2 * self.config["processes"]
+        tree = processes.owned(os.getpid(), workers | snapshots, enough)
+        if len(tree) > enough:
+            return {"processes": len(tree), "memory_mb": 0}
         mine = [pid for pid, owner in tree.items() if owner in (message["number"], None) and pid not in snapshots]
-        return {"processes": len(mine)}
+        inherited = processes.resident_mb(os.getpid())
+        held = sum(max(0.0, processes.resident_mb(pid) - inherited) for pid in mine)
+        return {"processes": len(mine), "memory_mb": round(held)}
 
 
 def run(birth: socket.socket, config: dict[str, Any]) -> None:

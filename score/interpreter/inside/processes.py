@@ -14,6 +14,7 @@ _PR_SET_NO_NEW_PRIVS, _PR_GET_TID_ADDRESS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}.get(os.uname().machine)
 
 _NOBODY = 65534
+_PAGE = os.sysconf("SC_PAGESIZE")
 FILES = 20_000  # in a session's private files: empty ones take memory too, which their size does not show
 _WCLONE = -(2**31)  # the flag's bits as a signed int
 _READ_ONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
@@ -137,6 +138,16 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def resident_mb(pid: int) -> float:
+    """The memory of `pid` that belongs to no file, as far as it is in RAM; 0 where it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            _, resident, of_files, *_ = map(int, file.read().split())
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (resident - of_files) * _PAGE / 2**20
+
+
 def send(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
@@ -156,11 +167,14 @@ def drop_root() -> None:
         prctl(_PR_SET_DUMPABLE, 1)  # else our own files in /proc stay root's, and no namespace can be set up
 
 
-def owned(root: int, owners: dict[int, int]) -> dict[int, int | None]:
-    """Every descendant of `root` with its owner: the nearest ancestor (or self) named in `owners`, or None."""
+def owned(root: int, owners: dict[int, int], enough: int = 2**31) -> dict[int, int | None]:
+    """The descendants of `root` with their owners: the nearest ancestor (or self) named in `owners`, or None.
+
+    All of them, unless there are more than `enough`: then the look ends, because a fork bomb outgrows it.
+    """
     found: dict[int, int | None] = {}
     todo: list[tuple[int, int | None]] = [(root, None)]
-    while todo:
+    while todo and len(found) <= enough:
         pid, owner = todo.pop()
         for child in children(pid):
             if child not in found:

@@ -27,7 +27,7 @@ from . import processes, wire
 NAME = "<step {}>"
 LOOP_FAILED = 70  # exit code where the session's code broke the loop itself
 LONGEST_ANSWER = 1_000_000  # characters; the host cuts further
-_close, _exit, _getpid, _kill = os.close, os._exit, os.getpid, os.kill
+_close, _dup2, _exit, _getpid, _kill = os.close, os.dup2, os._exit, os.getpid, os.kill
 _print, _compile, _exec, _isinstance, _str = print, compile, exec, isinstance, str
 _receive, _pack, _fork, _collect = wire.receive, wire.pack, processes.fork, processes.collect
 
@@ -75,14 +75,14 @@ class Worker:
         self.pid = _getpid()
         self.lock, self.held = threading.Lock(), False
         self.socket, self.rescue = socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])
-        os.dup2(fds[2], 1)
-        os.dup2(fds[2], 2)
-        _close(fds[2])
+        self.printed = fds[2]
         self._open_output()
         self.registry[2 * self.number] = self.pid
         self.registry[2 * self.number + 1] = 0
 
     def _open_output(self) -> None:
+        _dup2(self.printed, 1)
+        _dup2(self.printed, 2)
         raw = io.FileIO(1, "w", closefd=False)
         self.output = io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
         sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = self.output  # type: ignore[misc]
@@ -165,6 +165,9 @@ class Worker:
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
         if self.output.closed or sys.stdout is not self.output:
             self._open_output()
+        else:
+            _dup2(self.printed, 1)  # an earlier step may have closed or redirected it
+            _dup2(self.printed, 2)
         status = self._execute(message["code"], NAME.format(message["number"]))
         sys.settrace(None)
         sys.setprofile(None)
@@ -235,6 +238,7 @@ class Worker:
         pid = self._copy(0, 0)
         if pid:
             self.registry[2 * self.number + 1] = pid
+            os.setpgid(pid, pid)  # out of the step's group, so that what stops or kills the group spares it
             return pid
         self.registry[2 * self.number + 1] = _getpid()
         self.socket.close()  # else the host could not see the death of the process that runs the step
