@@ -22,6 +22,7 @@ _INSIDE = Path(__file__).parent / "inside"
 _PRIVATE = "/tmp"  # where `strict` mounts a session's private tmpfs
 _START = f"import sys; sys.path.insert(0, {str(_INSIDE.parent)!r}); from inside import server; server.main()"
 _SERVER = [sys.executable, "-s", "-c", _START]
+_ROOM_MB = 64  # of address space, at least, for what a step makes itself
 _log = logging.getLogger(__name__)
 
 NOT_COVERED = (
@@ -229,6 +230,13 @@ def _launch(
         said = _last_words(errors) or f"exit code {process.returncode}"
         server.stop()
         raise InterpreterError(f"the interpreter's server ended at its start: {said}")
+    taken = ready[0]["address_space_mb"]
+    if taken + _ROOM_MB > settings.memory_mb:
+        server.stop()
+        raise InterpreterError(
+            f"memory_mb is {settings.memory_mb}, but the preloaded libraries ({', '.join(settings.preload)}) take "
+            f"{taken} MB of address space already: set it to {taken + _ROOM_MB} or more, or preload less"
+        )
     return server
 
 

@@ -138,6 +138,12 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def address_space_mb() -> int:
+    """This process's own, which is what the limit of memory counts."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * _PAGE // 2**20
+
+
 def resident_mb(pid: int) -> float:
     """The memory of `pid` that belongs to no file, as far as it is in RAM; 0 where it is gone."""
     try:

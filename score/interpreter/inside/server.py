@@ -56,7 +56,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     spare: socket.socket | None = breed(control, config)
-    control.sendall(wire.pack({"op": "ready"}))
+    control.sendall(wire.pack({"op": "ready", "address_space_mb": processes.address_space_mb()}))
     while received := wire.receive(control, 4):
         message, fds = received
         try:
