@@ -33,7 +33,6 @@ STARTERS = {
     "multiprocessing",
     "pty",
     "code",
-    "runpy",
     "concurrent.futures.process",
     "score.interpreter.inside",
 }

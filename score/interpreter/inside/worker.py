@@ -76,6 +76,8 @@ class Worker:
         self.lock, self.held = threading.Lock(), False
         self.socket, self.rescue = socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])
         self.printed = fds[2]
+        for fd in fds:
+            os.set_inheritable(fd, False)
         self._open_output()
         self.registry[2 * self.number] = self.pid
         self.registry[2 * self.number + 1] = 0
@@ -265,6 +267,7 @@ class Worker:
             return {"op": "forked", "error": None}
         self.socket.close()
         self.rescue.close()
+        _close(self.printed)
         self.number, self.dead_snapshot = message["number"], None
         self._attach(fds)
         shutil.copytree(".", message["directory"], symlinks=True, dirs_exist_ok=True, ignore_dangling_symlinks=True)
