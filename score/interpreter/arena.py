@@ -17,8 +17,8 @@ import psutil
 from score.errors import InterpreterError
 from score.interpreter.attacks import Attack
 from score.interpreter.interpreter import Interpreter
+from score.interpreter.result import StepResult
 from score.interpreter.seccomp import syscall_filter
-from score.interpreter.session import StepResult
 from score.interpreter.settings import InterpreterSettings, Isolation
 
 _MARK = "INTERPRETER_SELFCHECK"

@@ -8,37 +8,17 @@ import signal
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any
 
 from score.errors import InterpreterError
 from score.interpreter import output, tools
 from score.interpreter.channel import Channel, ChannelClosed
 from score.interpreter.family import GRACE_S, Endpoints, Family
 from score.interpreter.inside import wire
+from score.interpreter.result import Status, StepResult, TooMuch, checked_status, ending
 from score.interpreter.tools import Tool
 
-__all__ = ["Session", "StepResult", "Status", "Tool"]
-
-Status = Literal["ok", "error", "timeout", "memory", "killed", "tool_error"]
-LOOP_FAILED = 70  # as in inside/worker.py
 _FIRST_WATCH_S, _WATCH_S = 0.02, 0.25  # a step that lasts longer has its processes counted, then ever again
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """How one step ended.
-
-    `observation` is what the model is shown; `final_answer` is the argument of the step's first
-    `final_answer_print(...)` as text; `seconds` is wall time without the host's tool calls; `tool_errors` are the
-    messages of the host's tools that failed during the step, also where the code caught the exception.
-    """
-
-    status: Status
-    observation: str
-    final_answer: str | None
-    seconds: float
-    tool_errors: tuple[str, ...] = ()
 
 
 class Session:
@@ -103,14 +83,14 @@ class Session:
         try:
             await self._ends.channel.send(frame)
             reply, waited = await self._until_done(name, timeout_s, snapshot)
-            status, note = _checked_status(reply), str(reply.get("note") or "")
+            status, note = checked_status(reply), str(reply.get("note") or "")
             answer = reply.get("final_answer")
         except TimeoutError:
             status, waited, answer = "timeout", 0.0, None
             note = f"TimeoutError: the step was stopped after {timeout_s:g} s."
         except ChannelClosed:
             status, note, waited, answer = "killed", "", 0.0, None
-        except _TooMuch as error:
+        except TooMuch as error:
             status, note, waited, answer = error.status, str(error), 0.0, None
         except wire.BrokenFrame:
             status, note, waited, answer = (
@@ -162,9 +142,9 @@ class Session:
         """The kernel counts processes by user, not at all for root, and memory by process; so both are counted here."""
         counted = await self._family.call({"op": "count", "number": self._number})
         if (processes := counted["processes"]) > self._settings.processes:
-            raise _TooMuch("killed", f"The step was stopped: it had {processes} processes.")
+            raise TooMuch("killed", f"The step was stopped: it had {processes} processes.")
         if (held := counted["memory_mb"]) > self._settings.memory_mb:
-            raise _TooMuch("memory", f"MemoryError: the step's processes together held {held} MB.")
+            raise TooMuch("memory", f"MemoryError: the step's processes together held {held} MB.")
 
     async def _recover(self, status: Status, note: str) -> tuple[Status, str]:
         """Kill what is left of the step and go back to the state before it."""
@@ -173,7 +153,7 @@ class Session:
         if status == "killed" and ended == -signal.SIGXCPU:
             status, note = "timeout", f"TimeoutError: the step used more than {self._settings.cpu_s} s of CPU time."
         elif status == "killed" and not note:
-            note = f"The step ended its process ({_ending(ended)})."
+            note = f"The step ended its process ({ending(ended)})."
         if not self._settings.snapshots:
             self._lost = note or f"a step ended with {status}"
             return status, note
@@ -292,25 +272,3 @@ class Session:
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
-
-
-class _TooMuch(Exception):
-    """A step took more than its processes together may."""
-
-    def __init__(self, status: Status, note: str):
-        super().__init__(note)
-        self.status: Status = status
-
-
-def _checked_status(reply: dict[str, Any]) -> Status:
-    if (status := reply.get("status")) not in ("ok", "error", "memory", "tool_error"):
-        raise wire.BrokenFrame(f"status {status!r}")
-    return cast(Status, status)
-
-
-def _ending(code: int | None) -> str:
-    if code is None:
-        return "how is not known"
-    if code == LOOP_FAILED:
-        return "it broke the interpreter's own loop"
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from score.interpreter.session import Status
+from score.interpreter.result import Status
 
 STOPPED: tuple[Status, ...] = ("timeout", "killed", "memory", "error")
 

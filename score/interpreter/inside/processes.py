@@ -2,8 +2,10 @@
 
 import ctypes
 import os
+import resource
 import signal
 import time
+from typing import Any
 
 NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x10000000 | 0x20000000  # mount, IPC, user, PID
 SIBLING = 0x00008000  # CLONE_PARENT: the new process is a child of our parent
@@ -97,6 +99,26 @@ def filter_system_calls(program: bytes) -> None:
     argument = _Program(len(program) // 8, program)
     if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(argument), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "seccomp")
+
+
+def limit(config: dict[str, Any]) -> None:
+    """Take the limits of `config` for this process and all that it starts, for good. Raises OSError."""
+
+    def both(kind: int, value: int) -> None:
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+
+    both(resource.RLIMIT_AS, config["memory_mb"] * 2**20)
+    both(resource.RLIMIT_FSIZE, config["file_size_mb"] * 2**20)
+    both(resource.RLIMIT_NOFILE, config["open_files"])
+    both(resource.RLIMIT_CORE, 0)
+    if config["strict"]:
+        # Counted in the family's own user namespace. In `limits` the count would be of all that the user runs.
+        both(resource.RLIMIT_NPROC, config["processes"] + 8)
+    no_new_privileges()
+    if config["seccomp"]:
+        filter_system_calls(bytes.fromhex(config["seccomp"]))
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:

@@ -62,7 +62,7 @@ class Worker:
         sys.modules["builtins"], sys.modules["__main__"] = _own_builtins, _main
         sys.argv = [""]
         os.register_at_fork(after_in_child=self._forked_by_student)
-        self._limit()
+        processes.limit(config)
         _, fds, _, _ = socket.recv_fds(birth, 2, 3)
         birth.close()
         if not fds:
@@ -88,23 +88,6 @@ class Worker:
         raw = io.FileIO(1, "w", closefd=False)
         self.output = io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
         sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = self.output  # type: ignore[misc]
-
-    def _limit(self) -> None:
-        def both(kind: int, value: int) -> None:
-            hard = resource.getrlimit(kind)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(kind, (value, value))
-
-        both(resource.RLIMIT_AS, self.config["memory_mb"] * 2**20)
-        both(resource.RLIMIT_FSIZE, self.config["file_size_mb"] * 2**20)
-        both(resource.RLIMIT_NOFILE, self.config["open_files"])
-        both(resource.RLIMIT_CORE, 0)
-        if self.config["strict"]:
-            # Counted in the family's own user namespace. In `limits` the count would be of all that the user runs.
-            both(resource.RLIMIT_NPROC, self.config["processes"] + 8)
-        processes.no_new_privileges()
-        if self.config["seccomp"]:
-            processes.filter_system_calls(bytes.fromhex(self.config["seccomp"]))
 
     def _forked_by_student(self) -> None:
         """A process that the student forks is no session: it has no channel, and its death is not ours."""
