@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import secrets
 import socket
 from collections.abc import Mapping
@@ -41,6 +42,10 @@ class Interpreter:
     def start(self) -> "Interpreter":
         """Start the server (0.5 to 3 s with sympy). Raises `InterpreterError`. Starting twice is allowed."""
         if self._server is None:
+            # A session takes four of this process's file descriptors, and 1024 are often the most that are allowed
+            # without asking.
+            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             self._server = start_server(self.settings)
             self._channel = Channel(self._server.control)
         return self
@@ -75,9 +80,12 @@ class Interpreter:
         self._opened += 1
         # The random part keeps a session from guessing its neighbours' directories in `limits`.
         family_directory = f"{server.directory}/{self._opened}-{secrets.token_hex(4)}"
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+            ends = Endpoints()
+        except OSError as error:
+            raise InterpreterError(f"no file descriptors for session {len(self._sessions) + 1}: {error}") from None
         family = Family(ours, family_directory, self.settings)
-        ends = Endpoints()
         session = Session(family, family.new_number(), ends, tools, self._sessions)
         try:
             message = {"number": 0, "directory": f"{family_directory}-0"}

@@ -224,8 +224,12 @@ class Session:
     async def fork(self) -> "Session":
         """An independent copy of the live state, its private files included. Raises `InterpreterError`."""
         self._take()
+        try:
+            ends = Endpoints()
+        except OSError as error:
+            self._busy = False
+            raise InterpreterError(f"no file descriptors for a copy of the session: {error}") from None
         number = self._family.new_number()
-        ends = Endpoints()
         copy = Session(self._family, number, ends, self._tools, self._live)
         copy._step = self._step
         try:
@@ -234,8 +238,8 @@ class Session:
             async with self._family.forking:
                 await self._ends.channel.send(wire.pack(request), ends.theirs)
                 ends.sent()
-                if error := (await self.hear("forked"))["error"]:
-                    raise InterpreterError(f"the session could not be forked: {error}")
+                if refused := (await self.hear("forked"))["error"]:
+                    raise InterpreterError(f"the session could not be forked: {refused}")
                 await copy.hear("ready")
         except (InterpreterError, ChannelClosed) as error:
             self._family.members.discard(number)
