@@ -42,6 +42,11 @@ def main() -> None:
     if config["die_with_parent"]:  # after the change of identity, which takes it back
         processes.die_with_parent()
     warm.preload(config["preload"])
+    kept = {"PATH", "HOME", "TMPDIR"}
+    if "numpy" not in sys.modules:  # a session that imports it itself needs them still
+        kept |= {name for name in os.environ if name.endswith("_NUM_THREADS")}
+    for name in os.environ.keys() - kept:
+        del os.environ[name]
     # None of our modules is left for the student's `import` to find.
     sys.path.remove(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     for name in [name for name in sys.modules if name.partition(".")[0] == "inside"]:

@@ -1,6 +1,7 @@
 """The attack list, each attack a case of its own, in every isolation that this machine has."""
 
 import asyncio
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from score.interpreter.__main__ import main
 from score.interpreter.arena import Arena, Row
 from score.interpreter.attacks import ATTACKS, Attack
 from score.interpreter.selfcheck import support
@@ -41,6 +43,18 @@ def test_an_attack_stays_inside(attack: Callable[[Attack], Row], one: Attack, re
     covered = one.contained_by == "limits" or request.node.callspec.params["attack"] == "strict"
     if covered and not (one.needs_seccomp and SUPPORT["seccomp"] != "yes"):
         assert row.verdict == "contained"
+
+
+@pytest.mark.parametrize("code, verdict, exit_code", [("print(<escaped>)", "failed", 1), ("x = 1", "contained", 0)])
+def test_the_selfcheck_says_what_it_found(code, verdict, exit_code, monkeypatch, tmp_path, capsys):
+    file = tmp_path / "report.json"
+    monkeypatch.setattr("score.interpreter.selfcheck.ATTACKS", [Attack("the only one", code)])
+    monkeypatch.setattr("sys.argv", ["interpreter", "selfcheck", "--isolation", "limits", "--json", str(file)])
+    assert main() == exit_code
+    report = json.loads(file.read_text())
+    assert report["support"] == SUPPORT
+    assert [(row["attack"], row["verdict"]) for row in report["attacks"]["limits"]] == [("the only one", verdict)]
+    assert f"1 {verdict}" in capsys.readouterr().out
 
 
 def test_the_list_is_long_and_has_no_two_of_a_name() -> None:

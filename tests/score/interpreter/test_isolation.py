@@ -37,6 +37,11 @@ def test_no_key_of_the_environment_is_visible(observe, monkeypatch):
     assert "sk-very-secret" not in seen and "PATH" in seen
 
 
+def test_the_environment_has_three_variables(observe):
+    code = "import os, subprocess\nprint(sorted(os.environ), subprocess.run(['env'], capture_output=True, text=True).stdout.count('='))"
+    assert observe(code, preload=["numpy"]) == ["['HOME', 'PATH', 'TMPDIR'] 3"]
+
+
 @pytest.mark.parametrize("isolation", ["strict"], indirect=True)
 def test_strict_has_no_network_and_none_of_the_hosts_files_and_processes(observe, tmp_path):
     (tmp_path / "secret").write_text("secret")
