@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -48,19 +49,20 @@ class Arena:
         async with AsyncExitStack() as stack:
             secret = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "file"
             secret.write_text("secret")
-            port = await _servers(stack, secret.parent / "socket")
+            abstract = f"score-selfcheck-{secrets.token_hex(4)}"
+            port = await _servers(stack, secret.parent / "socket", abstract)
             # Its first environment is what /proc shows of a process.
             victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={_MARK: "secret"})  # noqa: ASYNC220
             stack.callback(victim.communicate)
             stack.callback(victim.kill)
             os.environ[_MARK] = "secret"
-            stack.callback(os.environ.pop, _MARK)
+            stack.callback(os.environ.pop, _MARK, None)
             self._filled = {
                 "<escaped>": _ESCAPED,
                 "<port>": str(port),
                 "<file>": str(secret),
                 "<unix>": str(secret.parent / "socket"),
-                "<abstract>": f"score-selfcheck-{os.getpid()}",
+                "<abstract>": abstract,
                 "<pid>": str(victim.pid),
             }
             await stack.enter_async_context(self._interpreter)
@@ -142,7 +144,7 @@ def _descendants() -> list[psutil.Process]:
     return [child for child in psutil.Process().children(recursive=True) if child.is_running()]
 
 
-async def _servers(stack: AsyncExitStack, path: Path) -> int:
+async def _servers(stack: AsyncExitStack, path: Path, name: str) -> int:
     """The host's servers, on one port for TCP (it speaks a little HTTP) and UDP (an echo), and on two Unix sockets."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -159,7 +161,7 @@ async def _servers(stack: AsyncExitStack, path: Path) -> int:
 
     loop = asyncio.get_running_loop()
     abstract = socket.socket(socket.AF_UNIX)
-    abstract.bind(f"\0score-selfcheck-{os.getpid()}")
+    abstract.bind(f"\0{name}")
     tcp = await asyncio.start_server(answer, "127.0.0.1", 0)
     port: int = tcp.sockets[0].getsockname()[1]
     for server in (
