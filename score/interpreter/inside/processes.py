@@ -24,6 +24,7 @@ _READ_ONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
 # PyDLL keeps the interpreter lock during the call, as os.fork does.
 _libc = ctypes.PyDLL(None, use_errno=True)
 _python = ctypes.pythonapi
+_stat = os.stat  # bound early: a session may patch it for itself
 # For capset(2), made once: what a fork makes anew is memory that every session has for itself.
 _CAPABILITY_HEADER, _NO_CAPABILITIES = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
 
@@ -63,6 +64,11 @@ def fork(flags: int = 0, exit_signal: int = signal.SIGCHLD, alone: bool = False)
     return pid
 
 
+def alone() -> bool:
+    """Whether this process has one thread only, those that C libraries started included."""
+    return _stat("/proc/self/task").st_nlink == 3  # as of a folder with one folder in it
+
+
 def prctl(option: int, value: int) -> None:
     """Set one attribute of this process. Raises OSError."""
     if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
@@ -94,10 +100,15 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
 
-def filter_system_calls(program: bytes) -> None:
+def prepare_filter(instructions: str) -> _Program | None:
+    """A seccomp filter from its hexadecimal form, None from an empty one."""
+    program = bytes.fromhex(instructions)
+    return _Program(len(program) // 8, program) if program else None
+
+
+def filter_system_calls(program: _Program) -> None:
     """Install a seccomp filter for this process and all that it starts, for good. Raises OSError."""
-    argument = _Program(len(program) // 8, program)
-    if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(argument), 0, 0) != 0:
+    if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(program), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
@@ -118,7 +129,7 @@ def limit(config: dict[str, Any]) -> None:
         both(resource.RLIMIT_NPROC, config["processes"] + 8)
     no_new_privileges()
     if config["seccomp"]:
-        filter_system_calls(bytes.fromhex(config["seccomp"]))
+        filter_system_calls(config["seccomp"])
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:

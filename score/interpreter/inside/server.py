@@ -57,7 +57,8 @@ def main() -> None:
     processes.adopt_orphans()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     config["uid"], config["gid"] = os.getuid(), os.getgid()
-    config["alone"] = len(os.listdir("/proc/self/task")) == 1  # a preloaded library may have started threads
+    config["alone"] = processes.alone()
+    config["seccomp"] = processes.prepare_filter(config["seccomp"])
     gc.collect()
     gc.freeze()
     spare: socket.socket | None = breed(control, config)

@@ -204,11 +204,13 @@ class Worker:
         """Fork this process; the copy keeps the state of `random`. Raises OSError."""
         if not self.output.closed:
             self.output.flush()
-        random = sys.modules.get("random")
-        state = random.getstate() if random else None  # Python seeds anew in every forked child
+        alone = processes.alone()
+        # Of what Python does in a forked child when there are threads, we want all but the new seed.
+        random = None if alone else sys.modules.get("random")
+        state = random.getstate() if random else None
         self.forking = True
         try:
-            pid: int = _fork(flags, exit_signal)
+            pid: int = _fork(flags, exit_signal, alone)
         finally:
             self.forking = False
         if pid == 0 and random:
@@ -253,7 +255,8 @@ class Worker:
         _close(self.printed)
         self.number, self.dead_snapshot = message["number"], None
         self._attach(fds)
-        shutil.copytree(".", message["directory"], symlinks=True, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+        if os.listdir():
+            shutil.copytree(".", message["directory"], symlinks=True, dirs_exist_ok=True, ignore_dangling_symlinks=True)
         self._enter(message["directory"])
         return {"op": "ready"}
 
