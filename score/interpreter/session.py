@@ -18,7 +18,7 @@ from score.interpreter.inside import wire
 from score.interpreter.result import Status, StepResult, TooMuch, checked_status, ending
 from score.interpreter.tools import Tool
 
-_FIRST_WATCH_S, _WATCH_S = 0.02, 0.25  # a step that lasts longer has its processes counted, then ever again
+_FIRST_WATCH_S, _WATCH_S = 0.05, 0.25  # a step that lasts longer has its processes counted, then ever again
 
 
 class Session:
