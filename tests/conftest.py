@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 # The phases are folders of scripts: their modules are importable as in the scripts themselves.
-for folder in ("", "MPS", "inference", "RL"):
+for folder in ("", "MPS", "inference", "RL", "benchmarks"):
     path = str(ROOT / folder)
     if path not in sys.path:
         sys.path.insert(0, path)

@@ -26,6 +26,20 @@ def own_modules(folder: str) -> set[str]:
     return {path.stem for path in (ROOT / folder).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
 
 
+# Ways to run code or to start what runs it, and who may: the manifest asks git, the judge of mathematics and the export
+# of checkpoints start programs of this project; none of them sees a model's code.
+STARTERS = {
+    "subprocess",
+    "multiprocessing",
+    "pty",
+    "code",
+    "concurrent.futures.process",
+    "score.interpreter.inside",
+}
+MAY_START = {"score/interpreter", "score/manifest.py", "score/answers/mathematics.py", "RL/export_checkpoint.py"}
+RUNNERS = {"exec", "eval", "os.system", "os.popen", "os.fork", "os.posix_spawn", "asyncio.create_subprocess_exec",
+           "asyncio.create_subprocess_shell"}  # fmt: skip
+
 FILES = [path for folder in ("score", *PHASES) for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
@@ -44,3 +58,22 @@ def test_no_wall_is_crossed(path: Path) -> None:
         assert not any(name.startswith("score.miniature") for name in imported), (
             "only tests and runs/ know the miniature"
         )
+
+
+def calls(path: Path) -> set[str]:
+    """What a file calls by a plain or dotted name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_interpreter_runs_code_that_a_model_wrote(path: Path) -> None:
+    place = path.relative_to(ROOT).as_posix()
+    if not any(place == allowed or place.startswith(f"{allowed}/") for allowed in MAY_START):
+        assert not imports(path) & STARTERS, "starts processes"
+        assert not calls(path) & RUNNERS, "runs code"
+
+
+@pytest.mark.parametrize("path", ["MPS/generation.py", "RL/workbench.py", "inference/inference_api.py"])
+def test_every_phase_that_runs_steps_uses_the_interpreter(path: str) -> None:
+    assert "score.interpreter" in imports(ROOT / path) and "Interpreter" in calls(ROOT / path)

@@ -2,7 +2,8 @@
 
 from score.interpreter.interpreter import Interpreter
 from score.interpreter.output import NOTHING_PRINTED
-from score.interpreter.session import Session, StepResult
+from score.interpreter.result import StepResult
+from score.interpreter.session import Session
 from score.interpreter.settings import InterpreterSettings
 from score.interpreter.sync import SyncSession, open_session
 

@@ -68,7 +68,7 @@ def main() -> int:
             if arguments.json:
                 arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
             rows = [row for found in report["attacks"].values() for row in found]
-            return int(any(row["verdict"].startswith("FAILED") for row in rows) or not rows)
+            return int(any(row["verdict"] == "failed" for row in rows) or not rows)
         settings = InterpreterSettings(isolation=arguments.isolation, step_timeout_s=arguments.timeout_s)
         lines = [json.dumps(row, ensure_ascii=False) for row in asyncio.run(_run(_steps(sys.stdin), settings))]
     except ScoreError as error:

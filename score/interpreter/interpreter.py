@@ -1,6 +1,8 @@
 """The interpreter: one warm server and the sessions that it opens."""
 
 import asyncio
+import os
+import resource
 import secrets
 import socket
 from collections.abc import Mapping
@@ -40,6 +42,10 @@ class Interpreter:
     def start(self) -> "Interpreter":
         """Start the server (0.5 to 3 s with sympy). Raises `InterpreterError`. Starting twice is allowed."""
         if self._server is None:
+            # A session takes four of this process's file descriptors, and 1024 are often the most that are allowed
+            # without asking.
+            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             self._server = start_server(self.settings)
             self._channel = Channel(self._server.control)
         return self
@@ -58,6 +64,11 @@ class Interpreter:
             raise InterpreterError("the interpreter is not started: call start() or use `async with`")
         return self._server
 
+    def private_folders(self) -> list[str]:
+        """The sessions' private folders that the host can see: those of `limits`."""
+        server = self._running()
+        return sorted(os.listdir(server.directory)) if server.isolation == "limits" else []
+
     async def open(self, tools: Mapping[str, Tool] | None = None) -> Session:
         """A fresh session, in which the host's `tools` are plain functions by their names.
 
@@ -69,9 +80,12 @@ class Interpreter:
         self._opened += 1
         # The random part keeps a session from guessing its neighbours' directories in `limits`.
         family_directory = f"{server.directory}/{self._opened}-{secrets.token_hex(4)}"
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+            ends = Endpoints()
+        except OSError as error:
+            raise InterpreterError(f"no file descriptors for session {len(self._sessions) + 1}: {error}") from None
         family = Family(ours, family_directory, self.settings)
-        ends = Endpoints()
         session = Session(family, family.new_number(), ends, tools, self._sessions)
         try:
             message = {"number": 0, "directory": f"{family_directory}-0"}

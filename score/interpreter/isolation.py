@@ -15,18 +15,25 @@ from typing import IO, Literal
 
 from score.errors import InterpreterError
 from score.interpreter.inside import wire
+from score.interpreter.seccomp import syscall_filter
 from score.interpreter.settings import InterpreterSettings
 
 _INSIDE = Path(__file__).parent / "inside"
 _PRIVATE = "/tmp"  # where `strict` mounts a session's private tmpfs
 _START = f"import sys; sys.path.insert(0, {str(_INSIDE.parent)!r}); from inside import server; server.main()"
 _SERVER = [sys.executable, "-s", "-c", _START]
+_ROOM_MB = 64  # of address space, at least, for what a step makes itself
 _log = logging.getLogger(__name__)
 
 NOT_COVERED = (
     "model-written code runs with isolation 'limits': it can reach the network, read the files of this user (the "
     "/proc entries of this user's processes included) and signal this user's processes. "
     "For isolation 'strict', install bubblewrap (Debian: apt-get install bubblewrap) and allow user namespaces"
+)
+
+NO_SECCOMP = (
+    "isolation 'strict' runs without its filter of system calls: libseccomp.so.2 is not installed "
+    "(Debian: apt-get install libseccomp2); namespaces and limits hold all the same"
 )
 
 
@@ -191,6 +198,7 @@ def _launch(
         "disk_mb": settings.disk_mb,
         "cpu_s": settings.cpu_s,
         "strict": isolation == "strict",
+        "seccomp": _filter().hex() if isolation == "strict" else "",
         # The kernel's "parent" is a thread: where a thread starts us that may end before the process does, the closed
         # socket alone has to tell the server.
         "die_with_parent": _in_main_thread(),
@@ -222,7 +230,25 @@ def _launch(
         said = _last_words(errors) or f"exit code {process.returncode}"
         server.stop()
         raise InterpreterError(f"the interpreter's server ended at its start: {said}")
+    taken = ready[0]["address_space_mb"]
+    if taken + _ROOM_MB > settings.memory_mb:
+        server.stop()
+        raise InterpreterError(
+            f"memory_mb is {settings.memory_mb}, but the preloaded libraries ({', '.join(settings.preload)}) take "
+            f"{taken} MB of address space already: set it to {taken + _ROOM_MB} or more, or preload less"
+        )
     return server
+
+
+def _filter() -> bytes:
+    """The filter of system calls, empty where there is none. Raises `InterpreterError`."""
+    try:
+        program = syscall_filter()
+    except OSError as error:
+        raise InterpreterError(f"no filter of system calls: {error}") from None
+    if program is None:
+        _log.warning("%s", NO_SECCOMP)
+    return program or b""
 
 
 def _in_main_thread() -> bool:

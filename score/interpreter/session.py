@@ -8,37 +8,17 @@ import signal
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any
 
 from score.errors import InterpreterError
 from score.interpreter import output, tools
 from score.interpreter.channel import Channel, ChannelClosed
 from score.interpreter.family import GRACE_S, Endpoints, Family
 from score.interpreter.inside import wire
+from score.interpreter.result import Status, StepResult, TooMuch, checked_status, ending
 from score.interpreter.tools import Tool
 
-__all__ = ["Session", "StepResult", "Status", "Tool"]
-
-Status = Literal["ok", "error", "timeout", "memory", "killed", "tool_error"]
-LOOP_FAILED = 70  # as in inside/worker.py
 _FIRST_WATCH_S, _WATCH_S = 0.05, 0.25  # a step that lasts longer has its processes counted, then ever again
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """How one step ended.
-
-    `observation` is what the model is shown; `final_answer` is the argument of the step's first
-    `final_answer_print(...)` as text; `seconds` is wall time without the host's tool calls; `tool_errors` are the
-    messages of the host's tools that failed during the step, also where the code caught the exception.
-    """
-
-    status: Status
-    observation: str
-    final_answer: str | None
-    seconds: float
-    tool_errors: tuple[str, ...] = ()
 
 
 class Session:
@@ -93,25 +73,25 @@ class Session:
         self._step += 1
         self._tool_errors = []
         name = secrets.token_hex(8)
-        frame = wire.pack(
-            {"op": "run", "id": name, "code": code, "number": self._step, "snapshot": self._settings.snapshots}
-        )
+        # Before the first step there is nothing to go back to but a fresh start.
+        snapshot = self._settings.snapshots and self._step > 1
+        frame = wire.pack({"op": "run", "id": name, "code": code, "number": self._step, "snapshot": snapshot})
         if len(frame) > wire.MAX_FRAME:
             return StepResult("error", f"The code is too long: {len(code)} characters.", None, 0.0)
         os.ftruncate(self._ends.output, 0)
         started = time.perf_counter()
         try:
             await self._ends.channel.send(frame)
-            reply, waited = await self._until_done(name, timeout_s)
-            status, note = _checked_status(reply), str(reply.get("note") or "")
+            reply, waited = await self._until_done(name, timeout_s, snapshot)
+            status, note = checked_status(reply), str(reply.get("note") or "")
             answer = reply.get("final_answer")
         except TimeoutError:
             status, waited, answer = "timeout", 0.0, None
             note = f"TimeoutError: the step was stopped after {timeout_s:g} s."
         except ChannelClosed:
             status, note, waited, answer = "killed", "", 0.0, None
-        except _TooManyProcesses as error:
-            status, note, waited, answer = "killed", f"The step was stopped: it had {error} processes.", 0.0, None
+        except TooMuch as error:
+            status, note, waited, answer = error.status, str(error), 0.0, None
         except wire.BrokenFrame:
             status, note, waited, answer = (
                 "killed",
@@ -128,10 +108,10 @@ class Session:
             answer = output.cut(str(answer), self._settings.max_output_chars)
         return StepResult(status, observation, answer, seconds, tuple(self._tool_errors))
 
-    async def _until_done(self, name: str, timeout_s: float) -> tuple[dict[str, Any], float]:
+    async def _until_done(self, name: str, timeout_s: float, snapshot: bool) -> tuple[dict[str, Any], float]:
         """The step's last message, and the seconds that the host's tools took (the step's clock stands still then)."""
         loop = asyncio.get_running_loop()
-        if self._settings.snapshots:
+        if snapshot:
             try:
                 begun = await self._ends.channel.receive(loop.time() + GRACE_S)
             except TimeoutError:
@@ -159,53 +139,66 @@ class Session:
             await self._ends.channel.send(answer)
 
     async def _watch(self) -> None:
-        """The kernel counts processes by user, and not at all for root; so they are counted here too."""
-        count = (await self._family.call({"op": "count", "number": self._number}))["processes"]
-        if count > self._settings.processes:
-            raise _TooManyProcesses(count)
+        """The kernel counts processes by user, not at all for root, and memory by process; so both are counted here."""
+        counted = await self._family.call({"op": "count", "number": self._number})
+        if (processes := counted["processes"]) > self._settings.processes:
+            raise TooMuch("killed", f"The step was stopped: it had {processes} processes.")
+        if (held := counted["memory_mb"]) > self._settings.memory_mb:
+            raise TooMuch("memory", f"MemoryError: the step's processes together held {held} MB.")
 
     async def _recover(self, status: Status, note: str) -> tuple[Status, str]:
         """Kill what is left of the step and go back to the state before it."""
-        report = await self._family.call(
-            {"op": "kill", "number": self._number, "forget": not self._settings.snapshots, "directory": self._directory}
-        )
+        report = await self._kill(forget=not self._settings.snapshots)
         ended = report["ended"]
         if status == "killed" and ended == -signal.SIGXCPU:
             status, note = "timeout", f"TimeoutError: the step used more than {self._settings.cpu_s} s of CPU time."
         elif status == "killed" and not note:
-            note = f"The step ended its process ({_ending(ended)})."
+            note = f"The step ended its process ({ending(ended)})."
         if not self._settings.snapshots:
             self._lost = note or f"a step ended with {status}"
             return status, note
-        await self._back_to_life(report["snapshot"])
-        if not report["snapshot"]:
+        revived = report["snapshot"] and await self._revive()
+        if report["snapshot"] and not revived:
+            await self._kill(forget=True)
+        if not revived:
+            await self._start_afresh()
+        if not revived and self._step > 1:
             note += " All variables are lost." if note else "All variables are lost."
         elif self._step > 1:
             note += " The variables are as before this step." if note else "The variables are as before this step."
         return status, note
 
-    async def _back_to_life(self, snapshot: bool) -> None:
-        """Give the snapshot (or a fresh process) a new socket: nothing that the old one still sends can arrive."""
-        self._ends.channel.close()
+    async def _kill(self, forget: bool) -> dict[str, Any]:
+        """End the session's processes but for the snapshot; with `forget`, that and the private files too."""
+        message = {"op": "kill", "number": self._number, "forget": forget, "directory": self._directory}
+        return await self._family.call(message)
+
+    async def _revive(self) -> bool:
+        """Give the snapshot a new socket, so that nothing that the old one still sends can arrive. False where the
+        step had harmed the snapshot."""
         ours, theirs = socket.socketpair()
+        self._ends.channel.close()
         self._ends.channel = Channel(ours)
-        with theirs:
-            if snapshot:
+        try:
+            with theirs:
                 socket.send_fds(self._ends.rescue, [b"live"], [theirs.fileno()])
-            else:
-                ours_too, theirs_too = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                ours_too.setblocking(False)
-                self._ends.rescue.close()
-                self._ends.rescue = ours_too
-                with theirs_too:
-                    await self._family.call(
-                        {"op": "start", "number": self._number, "directory": self._directory},
-                        (theirs.fileno(), theirs_too.fileno(), self._ends.output),
-                    )
-        if snapshot:
             await self.hear("ready")
-        else:
-            await self.begin()
+        except (OSError, InterpreterError):
+            return False
+        return True
+
+    async def _start_afresh(self) -> None:
+        """A new process, with nothing of the old one but the private files."""
+        ours, theirs = socket.socketpair()
+        rescue, their_rescue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        rescue.setblocking(False)
+        self._ends.channel.close()
+        self._ends.rescue.close()
+        self._ends.channel, self._ends.rescue = Channel(ours), rescue
+        with theirs, their_rescue:
+            fds = (theirs.fileno(), their_rescue.fileno(), self._ends.output)
+            await self._family.call({"op": "start", "number": self._number, "directory": self._directory}, fds)
+        await self.begin()
 
     # --- the start, copies, the end -----------------------------------------------------------------------------------
 
@@ -231,8 +224,12 @@ class Session:
     async def fork(self) -> "Session":
         """An independent copy of the live state, its private files included. Raises `InterpreterError`."""
         self._take()
+        try:
+            ends = Endpoints()
+        except OSError as error:
+            self._busy = False
+            raise InterpreterError(f"no file descriptors for a copy of the session: {error}") from None
         number = self._family.new_number()
-        ends = Endpoints()
         copy = Session(self._family, number, ends, self._tools, self._live)
         copy._step = self._step
         try:
@@ -241,8 +238,8 @@ class Session:
             async with self._family.forking:
                 await self._ends.channel.send(wire.pack(request), ends.theirs)
                 ends.sent()
-                if error := (await self.hear("forked"))["error"]:
-                    raise InterpreterError(f"the session could not be forked: {error}")
+                if refused := (await self.hear("forked"))["error"]:
+                    raise InterpreterError(f"the session could not be forked: {refused}")
                 await copy.hear("ready")
         except (InterpreterError, ChannelClosed) as error:
             self._family.members.discard(number)
@@ -262,9 +259,7 @@ class Session:
         self._family.members.discard(self._number)
         try:
             if self._family.members:
-                await self._family.call(
-                    {"op": "kill", "number": self._number, "forget": True, "directory": self._directory}
-                )
+                await self._kill(forget=True)
             else:
                 await self._family.close()
         finally:
@@ -281,21 +276,3 @@ class Session:
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
-
-
-class _TooManyProcesses(Exception):
-    pass
-
-
-def _checked_status(reply: dict[str, Any]) -> Status:
-    if (status := reply.get("status")) not in ("ok", "error", "memory", "tool_error"):
-        raise wire.BrokenFrame(f"status {status!r}")
-    return cast(Status, status)
-
-
-def _ending(code: int | None) -> str:
-    if code is None:
-        return "how is not known"
-    if code == LOOP_FAILED:
-        return "it broke the interpreter's own loop"
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

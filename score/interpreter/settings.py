@@ -26,7 +26,9 @@ class InterpreterSettings(Strict):
         default=120, ge=1, description="CPU seconds of one process in one step, all its threads together"
     )
     memory_mb: int = Field(
-        default=2048, ge=256, description="address space of one process, with the preloaded libraries"
+        default=2048,
+        ge=256,
+        description="address space of a process, with the preloaded libraries; and what all of them hold together",
     )
     processes: int = Field(default=64, ge=4, description="processes of one session at a time")
     open_files: int = Field(default=128, ge=32)

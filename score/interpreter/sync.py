@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from score.interpreter.interpreter import Interpreter
-from score.interpreter.session import Session, StepResult
+from score.interpreter.result import StepResult
+from score.interpreter.session import Session
 from score.interpreter.settings import InterpreterSettings
 from score.interpreter.tools import Tool
 

@@ -12,7 +12,7 @@ import socket
 import sys
 from typing import Any
 
-from . import processes, wire, worker
+from . import processes, warm, wire, worker
 
 SLOTS = 4096  # sessions in one family at the same time
 
@@ -21,27 +21,36 @@ class Keeper:
     """One family's keeper. `serve` never returns."""
 
     def __init__(self, sock: socket.socket, config: dict[str, Any]):
-        self.socket, self.config = sock, config
+        self.socket, self.config = sock, config  # `sock` leads to the server until there is a family, then to the host
         processes.adopt_orphans()
         # Which process is which session (its worker, its snapshot), written by the workers themselves. A session that
         # scribbles in here only harms its own family.
         self.registry = memoryview(mmap.mmap(-1, 2 * SLOTS * 4)).cast("i")
         self.directories: dict[int, str] = {}
 
-    def start(self, number: int, directory: str, fds: list[int]) -> None:
-        """Fork a fresh worker."""
-        self.directories[number] = directory
-        pid = os.fork()
+    def prepare(self, number: int) -> socket.socket:
+        """Fork a fresh worker, which waits for its file descriptors. Returns the socket that they go to."""
+        ours, theirs = socket.socketpair()
+        pid = processes.fork(alone=self.config["alone"])
         if pid == 0:
+            ours.close()
             self.socket.close()
             processes.die_with_parent()
             if self.config["strict"]:
                 processes.drop_capabilities()
             try:
-                worker.Worker(fds, self.registry, number, self.config).serve()
+                worker.Worker(theirs, self.registry, number, self.config).serve()
             finally:
                 os._exit(worker.LOOP_FAILED)
+        theirs.close()
         self.registry[2 * number] = pid
+        return ours
+
+    def begin(self, prepared: socket.socket, number: int, directory: str, fds: list[int]) -> None:
+        """Make a waiting worker a session."""
+        self.directories[number] = directory
+        with prepared:
+            socket.send_fds(prepared, [b"go"], fds)
         for fd in fds:
             os.close(fd)
 
@@ -74,7 +83,8 @@ class Keeper:
         return workers, snapshots
 
     def _start(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        self.start(message["number"], message["directory"], fds)
+        warm.random_from_now()
+        self.begin(self.prepare(message["number"]), message["number"], message["directory"], fds)
         return {}
 
     def _kill(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -95,21 +105,36 @@ class Keeper:
         return {"snapshot": alive, "ended": None if status is None else os.waitstatus_to_exitcode(status)}
 
     def _count(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        """How many processes a session has, the snapshot left out, and their memory in bytes."""
+        """How many processes a session has, the snapshot left out, and the memory that they hold together in MB.
+
+        What they share with us since the fork is counted out; what they share among each other counts for each.
+        """
         workers, snapshots = self._owners()
         processes.reap()
-        tree = processes.owned(os.getpid(), workers | snapshots)
+        enough = 2 * (len(workers) + len(snapshots)) + 2 * self.config["processes"]
+        tree = processes.owned(os.getpid(), workers | snapshots, enough)
+        if len(tree) > enough:
+            return {"processes": len(tree), "memory_mb": 0}
         mine = [pid for pid, owner in tree.items() if owner in (message["number"], None) and pid not in snapshots]
-        return {"processes": len(mine)}
+        inherited = processes.resident_mb(os.getpid())
+        held = sum(max(0.0, processes.resident_mb(pid) - inherited) for pid in mine)
+        return {"processes": len(mine), "memory_mb": round(held)}
 
 
-def run(sock: socket.socket, fds: list[int], message: dict[str, Any], config: dict[str, Any]) -> None:
-    """The life of a keeper, from a fresh fork of the server."""
+def run(birth: socket.socket, config: dict[str, Any]) -> None:
+    """The life of a keeper, from a fresh fork of the server: over `birth` comes its first session."""
     try:
         if config["strict"]:
             processes.settle_in_namespaces(config["uid"], config["gid"], config["disk_mb"])
-        keeper = Keeper(sock, config)
-        keeper.start(message["number"], message["directory"], fds)
+        keeper = Keeper(birth, config)
+        prepared = keeper.prepare(0)
+        received = wire.receive(birth, 4)
+        if received is None:
+            os._exit(0)  # the server ended before there was a session for us
+        birth.close()
+        message, fds = received
+        keeper.socket = socket.socket(fileno=fds[0])
+        keeper.begin(prepared, message["number"], message["directory"], fds[1:])
     except OSError as error:
         print(f"a session could not start: {error}", file=sys.stderr, flush=True)
         os._exit(1)

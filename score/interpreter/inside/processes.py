@@ -2,28 +2,38 @@
 
 import ctypes
 import os
+import resource
 import signal
 import time
+from typing import Any
 
 NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x10000000 | 0x20000000  # mount, IPC, user, PID
 SIBLING = 0x00008000  # CLONE_PARENT: the new process is a child of our parent
 
 _SET_TID, _CLEAR_TID = 0x01000000, 0x00200000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
-_PR_SET_NO_NEW_PRIVS, _PR_GET_TID_ADDRESS = 38, 40
+_PR_SET_NO_NEW_PRIVS, _PR_GET_TID_ADDRESS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 40, 22, 2
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}.get(os.uname().machine)
 
 _NOBODY = 65534
+_PAGE = os.sysconf("SC_PAGESIZE")
+FILES = 20_000  # in a session's private files: empty ones take memory too, which their size does not show
 _WCLONE = -(2**31)  # the flag's bits as a signed int
 _READ_ONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
 
 # PyDLL keeps the interpreter lock during the call, as os.fork does.
 _libc = ctypes.PyDLL(None, use_errno=True)
 _python = ctypes.pythonapi
+_stat = os.stat  # bound early: a session may patch it for itself
+# For capset(2), made once: what a fork makes anew is memory that every session has for itself.
+_CAPABILITY_HEADER, _NO_CAPABILITIES = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
 
 
-def fork(flags: int = 0, exit_signal: int = signal.SIGCHLD) -> int:
+def fork(flags: int = 0, exit_signal: int = signal.SIGCHLD, alone: bool = False) -> int:
     """`os.fork` with clone flags. Raises OSError.
+
+    `alone` says that this process has one thread only: then there is nothing that Python would have to repair in the
+    child, and leaving out its handlers saves the child some hundred copied pages.
 
     Python's own fork takes no flags. Without them a namespace costs a second fork, and a snapshot (forked with
     `exit_signal=0`, collected with `collect`) would be a child that the student's `os.wait()` waits for.
@@ -39,16 +49,24 @@ def fork(flags: int = 0, exit_signal: int = signal.SIGCHLD) -> int:
     zero = ctypes.c_ulong(0)
     # On x86 the order is (flags, stack, parent tid, child tid, tls), elsewhere the last two are swapped.
     last = (tid, zero) if _SYS_CLONE == 56 else (zero, tid)
-    _python.PyOS_BeforeFork()
+    if not alone:
+        _python.PyOS_BeforeFork()
     pid: int = _libc.syscall(_SYS_CLONE, ctypes.c_ulong(flags | tid_flags | exit_signal), zero, zero, *last)
     if pid == 0:
-        _python.PyOS_AfterFork_Child()
+        if not alone:
+            _python.PyOS_AfterFork_Child()
         return 0
     error = ctypes.get_errno()
-    _python.PyOS_AfterFork_Parent()
+    if not alone:
+        _python.PyOS_AfterFork_Parent()
     if pid < 0:
         raise OSError(error, os.strerror(error))
     return pid
+
+
+def alone() -> bool:
+    """Whether this process has one thread only, those that C libraries started included."""
+    return _stat("/proc/self/task").st_nlink == 3  # as of a folder with one folder in it
 
 
 def prctl(option: int, value: int) -> None:
@@ -72,9 +90,46 @@ def no_new_privileges() -> None:
 
 def drop_capabilities() -> None:
     """Give up every capability in the own user namespace. Raises OSError."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    if _libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+    if _libc.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES) != 0:
         raise OSError(ctypes.get_errno(), "capset")
+
+
+class _Program(ctypes.Structure):
+    """The kernel's `struct sock_fprog`."""
+
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+def prepare_filter(instructions: str) -> _Program | None:
+    """A seccomp filter from its hexadecimal form, None from an empty one."""
+    program = bytes.fromhex(instructions)
+    return _Program(len(program) // 8, program) if program else None
+
+
+def filter_system_calls(program: _Program) -> None:
+    """Install a seccomp filter for this process and all that it starts, for good. Raises OSError."""
+    if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(program), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+def limit(config: dict[str, Any]) -> None:
+    """Take the limits of `config` for this process and all that it starts, for good. Raises OSError."""
+
+    def both(kind: int, value: int) -> None:
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+
+    both(resource.RLIMIT_AS, config["memory_mb"] * 2**20)
+    both(resource.RLIMIT_FSIZE, config["file_size_mb"] * 2**20)
+    both(resource.RLIMIT_NOFILE, config["open_files"])
+    both(resource.RLIMIT_CORE, 0)
+    if config["strict"]:
+        # Counted in the family's own user namespace. In `limits` the count would be of all that the user runs.
+        both(resource.RLIMIT_NPROC, config["processes"] + 8)
+    no_new_privileges()
+    if config["seccomp"]:
+        filter_system_calls(config["seccomp"])
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
@@ -83,20 +138,25 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
         raise OSError(ctypes.get_errno(), f"mounting {target}")
 
 
+def _write(path: str, text: str) -> None:
+    file = os.open(path, os.O_WRONLY)
+    os.write(file, text.encode())
+    os.close(file)
+
+
 def settle_in_namespaces(uid: int, gid: int, disk_mb: int) -> None:
     """Make fresh namespaces a home of their own: identity, /proc, private files. Raises OSError.
 
     `uid` and `gid` are the ones from before the namespaces; they stay the same inside.
     """
     for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(line)
-    with open("/proc/sys/user/max_user_namespaces", "w") as file:
-        file.write("0")  # no namespace of its own in which the student's code would have capabilities again
+        _write(f"/proc/self/{name}", line)
+    # No namespace of its own in which the student's code would have capabilities again.
+    _write("/proc/sys/user/max_user_namespaces", "0")
     # Read-only: where the host's user is root, files below /proc/sys could be written otherwise.
     mount("proc", "/proc", "proc", _READ_ONLY | _NOSUID | _NODEV | _NOEXEC)
-    mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, f"size={disk_mb}m,mode=700")
-    mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV | _NOEXEC, f"size={disk_mb}m,mode=700")
+    mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, f"size={disk_mb}m,nr_inodes={FILES},mode=700")
+    mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV | _NOEXEC, f"size={disk_mb}m,nr_inodes={FILES},mode=700")
 
 
 def children(pid: int) -> list[int]:
@@ -109,6 +169,22 @@ def children(pid: int) -> list[int]:
     except (FileNotFoundError, ProcessLookupError):
         return found
     return found
+
+
+def address_space_mb() -> int:
+    """This process's own, which is what the limit of memory counts."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * _PAGE // 2**20
+
+
+def resident_mb(pid: int) -> float:
+    """The memory of `pid` that belongs to no file, as far as it is in RAM; 0 where it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            _, resident, of_files, *_ = map(int, file.read().split())
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (resident - of_files) * _PAGE / 2**20
 
 
 def send(pid: int, number: int) -> None:
@@ -130,11 +206,14 @@ def drop_root() -> None:
         prctl(_PR_SET_DUMPABLE, 1)  # else our own files in /proc stay root's, and no namespace can be set up
 
 
-def owned(root: int, owners: dict[int, int]) -> dict[int, int | None]:
-    """Every descendant of `root` with its owner: the nearest ancestor (or self) named in `owners`, or None."""
+def owned(root: int, owners: dict[int, int], enough: int = 2**31) -> dict[int, int | None]:
+    """The descendants of `root` with their owners: the nearest ancestor (or self) named in `owners`, or None.
+
+    All of them, unless there are more than `enough`: then the look ends, because a fork bomb outgrows it.
+    """
     found: dict[int, int | None] = {}
     todo: list[tuple[int, int | None]] = [(root, None)]
-    while todo:
+    while todo and len(found) <= enough:
         pid, owner = todo.pop()
         for child in children(pid):
             if child not in found:

@@ -1,11 +1,11 @@
-"""The warm server: imports the student's libraries once, then forks a family of sessions for every message.
+"""The warm server: imports the student's libraries once, then gives every message a family of
+sessions.
 
 Inside the sandbox this folder is the package `inside`, and `main()` is called with the arguments FD CONFIG (see
 `isolation.py`). Standard library only. It ends when the host does: its socket then reads as closed.
 """
 
 import gc
-import importlib
 import json
 import os
 import shutil
@@ -14,33 +14,24 @@ import socket
 import sys
 from typing import Any
 
-from . import keeper, processes, wire
+from . import keeper, processes, warm, wire
 
 
-def preload(names: list[str]) -> None:
-    """Import the libraries, and do once what they put off to the first use (0.1 s in sympy's case)."""
-    for name in names:
-        importlib.import_module(name)
-    if "sympy" in names:
-        import sympy  # type: ignore[import-untyped]
+def breed(control: socket.socket, config: dict[str, Any]) -> socket.socket:
+    """Fork a keeper that waits for its family, namespaces and first worker made. Returns our end to it. Raises OSError.
 
-        x, y = sympy.symbols("x y")
-        sympy.solve(x**2 - 2, x)
-        sympy.solve([x + y - 3, x - y - 1], [x, y])
-        sympy.simplify(sympy.sin(x) ** 2 + sympy.cos(x) ** 2)
-        sympy.integrate(x * sympy.exp(x), x)
-        str(sympy.factor(x**2 - 1)), sympy.sympify("2*x + 1").subs(x, 3).evalf(), sympy.factorint(360)
-    if "numpy" in names:
-        importlib.import_module("numpy.random")
-
-
-def open_family(control: socket.socket, fds: list[int], message: dict[str, Any], config: dict[str, Any]) -> None:
-    """Fork a keeper, which forks the session's worker. Raises OSError."""
-    if processes.fork(processes.NEW_NAMESPACES) if config["strict"] else os.fork():
-        return
+    One is always ready, so that no session's start waits for the forks: they are done between two starts.
+    """
+    warm.random_from_now()
+    ours, theirs = socket.socketpair()
+    if processes.fork(processes.NEW_NAMESPACES if config["strict"] else 0, alone=config["alone"]):
+        theirs.close()
+        return ours
     control.close()
+    ours.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    keeper.run(socket.socket(fileno=fds[0]), fds[1:], message, config)
+    keeper.run(theirs, config)
+    raise AssertionError("a keeper never returns")
 
 
 def main() -> None:
@@ -50,7 +41,12 @@ def main() -> None:
         processes.drop_root()
     if config["die_with_parent"]:  # after the change of identity, which takes it back
         processes.die_with_parent()
-    preload(config["preload"])
+    warm.preload(config["preload"])
+    kept = {"PATH", "HOME", "TMPDIR"}
+    if "numpy" not in sys.modules:  # a session that imports it itself needs them still
+        kept |= {name for name in os.environ if name.endswith("_NUM_THREADS")}
+    for name in os.environ.keys() - kept:
+        del os.environ[name]
     # None of our modules is left for the student's `import` to find.
     sys.path.remove(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     for name in [name for name in sys.modules if name.partition(".")[0] == "inside"]:
@@ -61,17 +57,29 @@ def main() -> None:
     processes.adopt_orphans()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     config["uid"], config["gid"] = os.getuid(), os.getgid()
+    config["alone"] = processes.alone()
+    config["seccomp"] = processes.prepare_filter(config["seccomp"])
     gc.collect()
     gc.freeze()
-    control.sendall(wire.pack({"op": "ready"}))
+    spare: socket.socket | None = breed(control, config)
+    control.sendall(wire.pack({"op": "ready", "address_space_mb": processes.address_space_mb()}))
     while received := wire.receive(control, 4):
         message, fds = received
         try:
-            open_family(control, fds, message, config)
+            spare = spare or breed(control, config)
+            socket.send_fds(spare, [wire.pack(message)], fds)
         except OSError as error:
             print(f"a session could not start: {error}", file=sys.stderr, flush=True)
-        for fd in fds:
+        for fd in fds:  # before the next fork: the end of a session shows by nobody's holding its sockets
             os.close(fd)
+        if spare is not None:
+            spare.close()
+        try:
+            spare = breed(control, config)
+        except OSError:
+            spare = None  # the machine is full; the next session tries again, and says so
+    if spare is not None:
+        spare.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     processes.reap(set(processes.children(os.getpid())), timeout_s=2.0)  # the keepers, which clean up after themselves
     processes.reap(processes.kill_all({}, None, set()))

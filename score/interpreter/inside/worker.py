@@ -8,6 +8,7 @@ Names are bound early: a session may patch `print`, `os` or `json` for itself, a
 """
 
 import builtins
+import contextlib
 import io
 import linecache
 import os
@@ -26,9 +27,16 @@ from . import processes, wire
 NAME = "<step {}>"
 LOOP_FAILED = 70  # exit code where the session's code broke the loop itself
 LONGEST_ANSWER = 1_000_000  # characters; the host cuts further
-_close, _exit, _getpid, _kill = os.close, os._exit, os.getpid, os.kill
+_close, _dup2, _exit, _getpid, _kill = os.close, os.dup2, os._exit, os.getpid, os.kill
 _print, _compile, _exec, _isinstance, _str = print, compile, exec, isinstance, str
 _receive, _pack, _fork, _collect = wire.receive, wire.pack, processes.fork, processes.collect
+
+# A copy, so that code which patches builtins patches its own and not the ones that the loop runs on. Made before any
+# fork: what a process writes to for the first time after its fork costs a copied page.
+_own_builtins = types.ModuleType("builtins")
+_own_builtins.__dict__.update(builtins.__dict__)
+_main = types.ModuleType("__main__")
+_main.__dict__["__builtins__"] = _own_builtins
 
 
 class ToolFailed(RuntimeError):
@@ -42,7 +50,7 @@ ToolFailed.__module__ = "builtins"
 class Worker:
     """One session's state and its loop. It never returns: the process ends with it."""
 
-    def __init__(self, fds: list[int], registry: memoryview, number: int, config: dict[str, Any]):
+    def __init__(self, birth: socket.socket, registry: memoryview, number: int, config: dict[str, Any]):
         self.registry, self.number, self.config = registry, number, config
         self.forking = False
         self.spent_snapshot: int | None = None  # of a step that went well
@@ -50,16 +58,16 @@ class Worker:
         self.step: str | None = None
         self.answer: str | None = None
         self.note = ""
-        self.main = types.ModuleType("__main__")
-        # A copy, so that code which patches builtins patches its own and not the ones that this loop runs on.
-        own_builtins = types.ModuleType("builtins")
-        own_builtins.__dict__.update(builtins.__dict__)
-        sys.modules["builtins"] = self.main.__dict__["__builtins__"] = own_builtins
-        sys.modules["__main__"] = self.main
+        self.main = _main
+        sys.modules["builtins"], sys.modules["__main__"] = _own_builtins, _main
         sys.argv = [""]
         os.register_at_fork(after_in_child=self._forked_by_student)
+        processes.limit(config)
+        _, fds, _, _ = socket.recv_fds(birth, 2, 3)
+        birth.close()
+        if not fds:
+            _exit(0)  # the keeper ended before there was a session for us
         self._attach(fds)
-        self._limit()
 
     def _attach(self, fds: list[int]) -> None:
         """Take this process's own sockets and output file; used at the start and after a fork."""
@@ -67,32 +75,19 @@ class Worker:
         self.pid = _getpid()
         self.lock, self.held = threading.Lock(), False
         self.socket, self.rescue = socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])
-        os.dup2(fds[2], 1)
-        os.dup2(fds[2], 2)
-        _close(fds[2])
+        self.printed = fds[2]
+        for fd in fds:
+            os.set_inheritable(fd, False)
         self._open_output()
         self.registry[2 * self.number] = self.pid
         self.registry[2 * self.number + 1] = 0
 
     def _open_output(self) -> None:
+        _dup2(self.printed, 1)
+        _dup2(self.printed, 2)
         raw = io.FileIO(1, "w", closefd=False)
         self.output = io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
         sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = self.output  # type: ignore[misc]
-
-    def _limit(self) -> None:
-        def both(kind: int, value: int) -> None:
-            hard = resource.getrlimit(kind)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(kind, (value, value))
-
-        both(resource.RLIMIT_AS, self.config["memory_mb"] * 2**20)
-        both(resource.RLIMIT_FSIZE, self.config["file_size_mb"] * 2**20)
-        both(resource.RLIMIT_NOFILE, self.config["open_files"])
-        both(resource.RLIMIT_CORE, 0)
-        if self.config["strict"]:
-            # Counted in the family's own user namespace. In `limits` the count would be of all that the user runs.
-            both(resource.RLIMIT_NPROC, self.config["processes"] + 8)
-        processes.no_new_privileges()
 
     def _forked_by_student(self) -> None:
         """A process that the student forks is no session: it has no channel, and its death is not ours."""
@@ -126,7 +121,6 @@ class Worker:
 
     def _start(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         self._enter(message["directory"])
-        _random_from_now()
         scope = self.main.__dict__
         scope["final_answer_print"] = self._final_answer_tool()
         for name, description in message["tools"].items():
@@ -134,7 +128,8 @@ class Worker:
         return {"op": "ready"}
 
     def _enter(self, directory: str) -> None:
-        os.makedirs(directory, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory)
         os.chdir(directory)
         os.environ["HOME"] = os.environ["TMPDIR"] = directory
 
@@ -155,6 +150,9 @@ class Worker:
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
         if self.output.closed or sys.stdout is not self.output:
             self._open_output()
+        else:
+            _dup2(self.printed, 1)  # an earlier step may have closed or redirected it
+            _dup2(self.printed, 2)
         status = self._execute(message["code"], NAME.format(message["number"]))
         sys.settrace(None)
         sys.setprofile(None)
@@ -206,11 +204,13 @@ class Worker:
         """Fork this process; the copy keeps the state of `random`. Raises OSError."""
         if not self.output.closed:
             self.output.flush()
-        random = sys.modules.get("random")
-        state = random.getstate() if random else None  # Python seeds anew in every forked child
+        alone = processes.alone()
+        # Of what Python does in a forked child when there are threads, we want all but the new seed.
+        random = None if alone else sys.modules.get("random")
+        state = random.getstate() if random else None
         self.forking = True
         try:
-            pid: int = _fork(flags, exit_signal)
+            pid: int = _fork(flags, exit_signal, alone)
         finally:
             self.forking = False
         if pid == 0 and random:
@@ -225,6 +225,7 @@ class Worker:
         pid = self._copy(0, 0)
         if pid:
             self.registry[2 * self.number + 1] = pid
+            os.setpgid(pid, pid)  # out of the step's group, so that what stops or kills the group spares it
             return pid
         self.registry[2 * self.number + 1] = _getpid()
         self.socket.close()  # else the host could not see the death of the process that runs the step
@@ -251,9 +252,11 @@ class Worker:
             return {"op": "forked", "error": None}
         self.socket.close()
         self.rescue.close()
+        _close(self.printed)
         self.number, self.dead_snapshot = message["number"], None
         self._attach(fds)
-        shutil.copytree(".", message["directory"], symlinks=True, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+        if os.listdir():
+            shutil.copytree(".", message["directory"], symlinks=True, dirs_exist_ok=True, ignore_dangling_symlinks=True)
         self._enter(message["directory"])
         return {"op": "ready"}
 
@@ -301,11 +304,3 @@ def _status_of(error: BaseException) -> str:
     if _isinstance(error, MemoryError):
         return "memory"
     return "tool_error" if _isinstance(error, ToolFailed) else "error"
-
-
-def _random_from_now() -> None:
-    """Sessions are copies of one process: without this, each would draw the same random numbers."""
-    if random := sys.modules.get("random"):
-        random.seed()
-    if numpy_random := sys.modules.get("numpy.random"):
-        numpy_random.seed()

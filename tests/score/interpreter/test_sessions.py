@@ -1,6 +1,7 @@
 """Copies of sessions, many of them at once, and what is left when they are closed."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -69,6 +70,25 @@ def test_sixty_four_sessions_run_at_once(isolation):
             return [int(result.observation) for result in seen]
 
     assert asyncio.run(scene()) == [n * n for n in range(1, 64)]
+
+
+def test_too_few_file_descriptors_are_an_error_that_says_so_and_harm_no_open_session():
+    script = (
+        "import asyncio, resource\nfrom score.errors import InterpreterError\nfrom score.interpreter import *\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
+        "async def main():\n"
+        "    async with Interpreter(InterpreterSettings(isolation='limits', preload=['math'])) as interpreter:\n"
+        "        first = await interpreter.open()\n"
+        "        try:\n"
+        "            for _ in range(40): await interpreter.open()\n"
+        "        except InterpreterError as error:\n"
+        "            print(error)\n"
+        "        print((await first.run('print(6 * 7)')).observation)\n"
+        "asyncio.run(main())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=60)
+    assert "no file descriptors for session" in done.stdout and done.stdout.endswith("42\n"), done.stdout + done.stderr
 
 
 def test_nothing_is_left_after_the_close(isolation, monkeypatch, tmp_path):
@@ -141,7 +161,8 @@ def test_a_sandbox_that_dies_is_an_error_and_never_an_observation(isolation):
         async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
             session = await interpreter.open()
             for child in psutil.Process().children(recursive=True):
-                child.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # it may have died with one before it
+                    child.kill()
             with pytest.raises(InterpreterError):
                 await session.run("print(1)")
             with pytest.raises(InterpreterError):

@@ -1,0 +1,84 @@
+"""The system calls that strict sessions cannot make, as a filter that the kernel runs.
+
+libseccomp writes the filter (the library itself, which Debian maintains and apt depends on: PyPI's pyseccomp, a wrapper
+of the same calls, had its last release in 2021, and bubblewrap's `--seccomp` would also bind the server, which needs
+namespaces and mounts). The namespaces hold without it; it takes away what most kernel exploits begin with, sockets
+that network namespaces do not cover (vsock), and memory that no limit counts.
+"""
+
+import ctypes
+import errno
+import os
+
+_DENIED = (
+    # other processes' memory, and the kernel's own debugging
+    "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd perf_event_open bpf userfaultfd syslog "
+    # keys, modules, other kernels, clocks, swap, accounting
+    "add_key request_key keyctl init_module finit_module delete_module kexec_load kexec_file_load reboot "
+    "settimeofday clock_settime clock_adjtime adjtimex swapon swapoff acct quotactl personality iopl ioperm vhangup "
+    # mounts and namespaces
+    "mount umount2 pivot_root chroot open_tree move_mount fsopen fsconfig fsmount fspick mount_setattr unshare setns "
+    "name_to_handle_at open_by_handle_at "
+    # io_uring works around filters; memfd and System V memory around the limits of memory and disk
+    "io_uring_setup io_uring_enter io_uring_register memfd_create memfd_secret shmget msgget semget"
+).split()
+_FAMILIES = (1, 2, 10, 16)  # Unix, IPv4, IPv6, netlink (by which the C library looks at the interfaces)
+_NAMESPACES = (0x00000080, 0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
+
+_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+_EQUAL, _GREATER, _MASKED = 4, 6, 7
+
+
+class _Comparison(ctypes.Structure):
+    """libseccomp's `struct scmp_arg_cmp`."""
+
+    _fields_ = [
+        ("argument", ctypes.c_uint),
+        ("operator", ctypes.c_int),
+        ("first", ctypes.c_uint64),
+        ("second", ctypes.c_uint64),
+    ]
+
+
+def syscall_filter() -> bytes | None:
+    """The filter as the kernel takes it (8 bytes an instruction), or None where libseccomp is not installed.
+
+    Raises OSError where libseccomp fails.
+    """
+    try:
+        library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
+    except OSError:
+        return None
+    library.seccomp_init.restype = ctypes.c_void_p
+    context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(_ALLOW)))
+
+    def deny(name: str, *comparison: int, error: int = errno.EPERM) -> None:
+        number = library.seccomp_syscall_resolve_name(name.encode())
+        if number == -1:
+            return  # newer than the library
+        array = _Comparison(*comparison) if comparison else None
+        pointer = ctypes.byref(array) if array is not None else None
+        action = ctypes.c_uint32(_ERRNO | error)
+        failed = library.seccomp_rule_add_array(context, action, number, ctypes.c_uint(bool(comparison)), pointer)
+        if failed:
+            raise OSError(-failed, f"libseccomp has no rule for {name}: {os.strerror(-failed)}")
+
+    try:
+        for name in _DENIED:
+            deny(name)
+        for family in range(_FAMILIES[-1]):
+            if family not in _FAMILIES:
+                deny("socket", 0, _EQUAL, family, 0)
+        deny("socket", 0, _GREATER, _FAMILIES[-1], 0)
+        for flag in _NAMESPACES:
+            deny("clone", 0, _MASKED, flag, flag)
+        deny("clone3", error=errno.ENOSYS)  # its flags are out of a filter's sight; the C library then uses clone
+        file = os.memfd_create("filter", os.MFD_CLOEXEC)
+        try:
+            if failed := library.seccomp_export_bpf(context, file):
+                raise OSError(-failed, f"libseccomp cannot write its filter: {os.strerror(-failed)}")
+            return os.pread(file, os.fstat(file).st_size, 0)
+        finally:
+            os.close(file)
+    finally:
+        library.seccomp_release(context)
