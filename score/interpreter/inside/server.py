@@ -1,5 +1,4 @@
-"""The warm server: imports the student's libraries once, then gives every message a family of
-sessions.
+"""The warm server: imports the student's libraries once, then gives every message a family of sessions.
 
 Inside the sandbox this folder is the package `inside`, and `main()` is called with the arguments FD CONFIG (see
 `isolation.py`). Standard library only. It ends when the host does: its socket then reads as closed.
