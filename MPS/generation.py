@@ -179,9 +179,9 @@ def _report(
     failed = ", ".join(f"{kind} {n}" for kind, n in summary.failed.most_common()) or "none"
     lines += [("failures", failed), ("malformed lines", str(malformed))]
     for role, used in usage.items():
-        lines.append(
-            (f"tokens, {role}", f"{used.prompt_tokens} read, {used.completion_tokens} written, {used.calls} calls")
-        )
+        tokens = f"{used.prompt_tokens} read, {used.completion_tokens} written, {used.calls} calls"
+        unknown = f" ({used.uncounted} of them without the server's counts)" if used.uncounted else ""
+        lines.append((f"tokens, {role}", tokens + unknown))
     width = max(len(name) for name, _ in lines)
     print("\n".join([str(settings.output), *(f"  {name:<{width}}  {value}" for name, value in lines)]))
     prompts = [*sorted(PROMPTS.glob("*.txt")), judging.PROMPT]

@@ -82,9 +82,11 @@ async def infer(settings: InferenceSettings) -> int:
         "malformed": len(problems),
     }
     write_manifest(settings.output, settings, counts, inputs=[settings.tasks])
+    generated = student.usage.generated
+    tokens = "the server reports no tokens" if generated is None else f"{generated} tokens generated"
     print(
         f"{settings.output}: {summary.done} answered now, {summary.skipped} before, {summary.failures} failed; "
-        f"{student.usage.completion_tokens} tokens generated in {summary.seconds:.0f} s"
+        f"{tokens}, {summary.seconds:.0f} s"
     )
     return 3 if summary.failures or problems else 0
 

@@ -14,6 +14,10 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
+def _tokens(mean: float | None) -> str:
+    return "unknown" if mean is None else f"{mean:.0f}"
+
+
 def print_table(report: dict[str, Any]) -> None:
     """One row a student and kind of task, then the paired differences."""
     table = Table(title="accuracy with its 95 % Wilson interval; steps and generated tokens per task")
@@ -25,7 +29,7 @@ def print_table(report: dict[str, Any]) -> None:
             table.add_row(
                 NAMES.get(name, name), KINDS.get(kind, kind), str(score["n"]), _percent(score["accuracy"]),
                 f"[{_percent(low)}, {_percent(high)}]".replace("[", r"\["), str(score["unscored"]),
-                f"{score['steps_per_task']:.1f}", f"{score['tokens_per_task']:.0f}",
+                f"{score['steps_per_task']:.1f}", _tokens(score["tokens_per_task"]),
             )  # fmt: skip
         table.add_section()
     console = Console(width=110)

@@ -16,7 +16,8 @@ from score.tasks import Task, problem_in, read_json_lines
 
 @dataclass(frozen=True)
 class Scored:
-    """One task's result. `correct` is None while nobody could decide: unscored is not wrong."""
+    """One task's result. `correct` is None while nobody could decide: unscored is not wrong. `tokens` is None where the
+    server did not report them."""
 
     id: str
     kind: str
@@ -24,18 +25,19 @@ class Scored:
     by: str
     ended: str
     steps: int
-    tokens: int
+    tokens: int | None
 
 
 @dataclass
 class Score:
-    """A student's figures on one kind of task. Shares in [0, 1]; steps and tokens are means per task."""
+    """A student's figures on one kind of task. Shares in [0, 1]; steps and tokens are means per task, and tokens are
+    None where any task's are not known."""
 
     n: int
     right: int
     unscored: int
     steps: float
-    tokens: float
+    tokens: float | None
     ended: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -92,7 +94,7 @@ async def score_rows(rows: list[dict[str, Any]], judge: Judge, concurrency: int,
             except (JudgeError, ProviderError) as error:
                 correct, by = None, f"unscored: {error}"
         turns = sum(message["role"] == "assistant" for message in row["messages"])
-        tokens = int(row.get("completion_tokens", 0))
+        tokens = row.get("completion_tokens")
         return Scored(task.id, str(row.get("kind", "all")), correct, by, str(row.get("ended", "")), turns, tokens)
 
     return await bounded_gather([score(row) for row in rows], concurrency)
@@ -101,12 +103,13 @@ async def score_rows(rows: list[dict[str, Any]], judge: Judge, concurrency: int,
 def summarise(scored: list[Scored]) -> Score:
     """The figures over all of these rows; unscored ones count as tasks that were not solved, and are shown."""
     n = len(scored)
+    tokens = [row.tokens for row in scored if row.tokens is not None]
     return Score(
         n=n,
         right=sum(row.correct is True for row in scored),
         unscored=sum(row.correct is None for row in scored),
         steps=sum(row.steps for row in scored) / n,
-        tokens=sum(row.tokens for row in scored) / n,
+        tokens=sum(tokens) / n if len(tokens) == n else None,
         ended=dict(Counter(row.ended for row in scored)),
     )
 

@@ -61,18 +61,29 @@ class Endpoints(Strict):
 
 @dataclass
 class Usage:
-    """What calls cost: counts, tokens as the server reports them, seconds of waiting."""
+    """What calls cost: counts, tokens as the server reports them, seconds of waiting.
+
+    `uncounted` calls came without the server's counts (a stream of `llamafactory-cli api`, for one): then the tokens
+    are those of the other calls only, and `generated` is None.
+    """
 
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
+    uncounted: int = 0
+
+    @property
+    def generated(self) -> int | None:
+        """The tokens generated, None where they are not known."""
+        return None if self.uncounted else self.completion_tokens
 
     def add(self, other: "Usage") -> None:
         self.calls += other.calls
         self.prompt_tokens += other.prompt_tokens
         self.completion_tokens += other.completion_tokens
         self.seconds += other.seconds
+        self.uncounted += other.uncounted
 
 
 @dataclass(frozen=True)
@@ -191,16 +202,20 @@ class Endpoint:
             if not reply.choices or reply.choices[0].message.content is None:
                 raise ProviderError(f"{self} answered without content")
             text, reason = reply.choices[0].message.content, reply.choices[0].finish_reason or ""
-            counts = (reply.usage.prompt_tokens, reply.usage.completion_tokens) if reply.usage else (0, 0)
+            counts = (reply.usage.prompt_tokens, reply.usage.completion_tokens) if reply.usage else None
         # A server that decodes special tokens also sends the end of turn: the turn ends there.
         text = text.split("<|im_end|>", 1)[0]
-        usage = Usage(1, counts[0], counts[1], asyncio.get_running_loop().time() - began)
+        seconds = asyncio.get_running_loop().time() - began
+        usage = Usage(1, *counts, seconds) if counts else Usage(calls=1, seconds=seconds, uncounted=1)
         self.usage.add(usage)
         return Completion(text, reason, usage)
 
-    async def _streamed(self, messages: list[Message], arguments: dict[str, Any]) -> tuple[str, str, tuple[int, int]]:
+    async def _streamed(
+        self, messages: list[Message], arguments: dict[str, Any]
+    ) -> tuple[str, str, tuple[int, int] | None]:
+        """Text, finish reason, and the counts of prompt and completion tokens where the server sends them."""
         parts: list[str] = []
-        reason, counts = "", (0, 0)
+        reason, counts = "", None
         create: Any = self._client.chat.completions.create  # its overloads want message types of its own
         stream = await create(
             model=self.settings.model,

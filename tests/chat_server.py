@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class ChatServer:
     """Gives `replies` in turn, the last one for ever, or refuses everything with `status`. `asked` are the chats that
-    it was sent, `address` is its OpenAI base URL."""
+    it was sent, `address` is its OpenAI base URL. `counts`: whether it reports tokens."""
 
-    def __init__(self, replies: Sequence[str], status: int = 200):
+    def __init__(self, replies: Sequence[str], status: int = 200, counts: bool = True):
         self.asked: list[list[dict[str, str]]] = []
         asked = self.asked
 
@@ -29,7 +29,7 @@ class ChatServer:
                 choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
                 usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
                 header = {"id": "1", "object": "chat.completion", "created": 0, "model": "scripted"}
-                return {**header, "choices": choices, "usage": usage}
+                return {**header, "choices": choices, **({"usage": usage} if counts else {})}
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -47,6 +47,13 @@ def test_what_nobody_can_decide_is_unscored() -> None:
     assert compare(scored, scored)["n"] == 3  # the unscored task is in no comparison
 
 
+def test_tokens_that_a_server_did_not_report_are_unknown_and_not_0() -> None:
+    rows = [row(1, "4"), row(2, "4") | {"completion_tokens": None}]
+    with Equivalence(workers=1) as equivalence:
+        scored = asyncio.run(score_rows(rows, Judge(equivalence, None), 4, "test"))
+    assert summarise(scored[:1]).tokens == 10 and summarise(scored).tokens is None
+
+
 def test_the_table_the_json_and_the_plot_agree(tmp_path: Path) -> None:
     for name, right in (("bc", 30), ("sft", 60)):
         rows = [row(number, "4" if number < right else "5") for number in range(100)]
