@@ -5,7 +5,9 @@ import pytest
 from score.leakage import find_leak, redact
 from score.trajectory import Step
 
-SEEN = "Question: A box holds 12 rows of 9 eggs.\nObservation: 108"
+QUESTION = "A box holds 12 rows of 9 eggs. How many are half of them?"
+BEFORE = [Step(thought="I multiply."), Step(thought="All of them.", code="n = 12 * 9\nprint(n)", observation="108")]
+SEEN = f"{QUESTION}\n108"
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,7 @@ SEEN = "Question: A box holds 12 rows of 9 eggs.\nObservation: 108"
     ],
 )
 def test_a_correction_that_gives_the_answer_away_is_caught(thought: str, code: str, reference: str) -> None:
-    assert find_leak(Step(thought=thought, code=code), [reference], SEEN)
+    assert find_leak(Step(thought=thought, code=code), [reference], QUESTION, BEFORE)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_a_correction_that_gives_the_answer_away_is_caught(thought: str, code: s
     ],
 )
 def test_a_step_that_follows_from_what_was_seen_passes(thought: str, code: str, reference: str) -> None:
-    assert find_leak(Step(thought=thought, code=code), [reference], SEEN) is None
+    assert find_leak(Step(thought=thought, code=code), [reference], QUESTION, BEFORE) is None
 
 
 def test_the_answer_is_taken_out_of_a_diagnosis_unless_it_was_seen() -> None:

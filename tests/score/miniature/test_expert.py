@@ -210,7 +210,8 @@ def test_no_correction_of_the_expert_leaks(key: Path) -> None:
             prompt = prompt_for(problem, steps, f"Write step {len(steps) + 2}.")
             thought, _, code = expert.correct(prompt).partition("\nCode:\n```python\n")
             step = Step(thought=thought.removeprefix("Thought: "), code=code.removesuffix("\n```"))
-            assert find_leak(step, [problem.answer], prompt) is None, (problem.question, step)
+            before = [Step(thought="", code=code, observation=observation) for code, observation in steps]
+            assert find_leak(step, [problem.answer], problem.question, before) is None, (problem.question, step)
             own = keyed.code.replace("a", "count_a") if len(steps) % 2 and problem.kind == "word" else keyed.code
             title = keyed.code.split('"')[1] if problem.kind == "lookup" else ""
             steps.append((own, f"{title}: it has {keyed.value}" if title else keyed.value))
