@@ -48,10 +48,17 @@ def _given_away(
             continue
         if holds(seen, reference):
             continue
-        if any(mentioned(text, reference) for text in said.stated):
+        fractions = [quotient for quotient in said.quotients if not _computes(quotient, seen)]
+        if any(mentioned(text, reference) for text in [*said.stated, *fractions]):
             return "its code contains a result that neither the question nor an observation holds"
         if value(clean(reference)) in said.operands:
             continue  # a number to compute with, which the thought may name
         if mentioned(words, reference):
             return "its thought states a result that neither the question nor an observation holds"
     return None
+
+
+def _computes(quotient: str, seen: str) -> bool:
+    """Is `108 / 2` a computation, unlike the fraction `3 / 8`? It is if it comes out even or both numbers were seen."""
+    result = value(quotient)
+    return (result is not None and result.denominator == 1) or all(holds(seen, side) for side in quotient.split("/"))

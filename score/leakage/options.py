@@ -15,6 +15,9 @@ from score.trajectory import Step
 SUPPORT = 0.5  # the share of an option's telling words that observations must hold
 _LABEL = re.compile(r"^[ \t]*\(?([A-Z])[.):][ \t]*", re.MULTILINE)
 
+# "The option I take" names no option I.
+_BY_LETTER = re.compile(r"\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer is|[Aa]nswer:)\s+[('\"]*([A-HJ-Z]\b|I\b(?!\s+[a-z]))")
+
 
 def options(question: str) -> dict[str, str]:
     """Letter -> text of the options A, B, ... that a question lists; empty if it lists none."""
@@ -45,16 +48,16 @@ def _squeezed(text: str) -> str:
 
 def picks(text: str, said: Stated, right: str, listed: dict[str, str]) -> bool:
     """Do the words or the code settle on the right option? Words that name other options too weigh them up."""
-    if any(re.fullmatch(rf"\W*(?:option\s*)?{right}\W*", literal, re.IGNORECASE) for literal in said.picks):
+    if any(literal.strip(" .()") == right for literal in said.given):
         return True
-    if any(_named(literal, listed) == {right} for literal in said.picks):
+    if any(_named(literal, listed) == {right} for literal in said.texts):
         return True
     return _named(text, listed) == {right}
 
 
 def _named(text: str, listed: dict[str, str]) -> set[str]:
     """The options that a text names, by `option C` or by their words."""
-    named = set(re.findall(r"\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer(?: is)?)\s+[('\"]*([A-Z])\b", text)) & set(listed)
+    named = set(_BY_LETTER.findall(text)) & set(listed)
     rest = _squeezed(text).casefold()
     # The longest first: an option's words may be part of another's.
     for letter, words in sorted(listed.items(), key=lambda item: -len(item[1])):

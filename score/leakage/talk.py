@@ -30,7 +30,7 @@ _PICKED = re.compile(
     r"|\bmore\s+(?:\w+\s+){1,4}answer\b",
     re.IGNORECASE,
 )
-_LATER_TURN = re.compile(r"^\s*(?:\W*)(?:Observation|Thought|Code|Step\s+\d+)\s*\**\s*:", re.MULTILINE)
+_LATER_TURN = re.compile(r"^[ \t*#>]{0,8}(?:Observation|Thought|Code|Step \d{1,3})[ *]{0,4}:", re.MULTILINE)
 
 
 def find_talk(text: str, question: str, observations: str) -> str | None:

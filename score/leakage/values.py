@@ -28,6 +28,8 @@ def value(text: str) -> Fraction | None:
     """The exact value of a number as texts and LaTeX write it, None for anything else."""
     text = text.strip().replace(",", "").replace(" ", "")
     text = re.sub(r"\\[dt]?frac\{(-?\d+)\}\{(\d+)\}", r"\1/\2", text)
+    if len(text) > 60 or re.search(r"e[-+]?\d{4}", text, re.IGNORECASE):
+        return None  # as `10**9999999` it would take for ever
     try:
         return Fraction(text)
     except (ValueError, ZeroDivisionError):

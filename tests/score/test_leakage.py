@@ -15,6 +15,7 @@ SEEN = f"{QUESTION}\n108"
     [
         ("The value should be 54.", "x = 108 / 2\nprint(x)", "54"),
         ("I hand it in.", "final_answer_print(54)", "54"),
+        ("I hand it in.", "final_answer_print(3 / 4)", "3/4"),
         ("I set it.", "x = 54\nprint(x)", r"\boxed{54}"),
         ("I hand it in.", r'final_answer_print(r"\boxed{\frac{3}{8}}")', "3/8"),
         ("It is 0.375 of them.", "print(1)", r"\frac{3}{8}"),
@@ -24,6 +25,17 @@ SEEN = f"{QUESTION}\n108"
         ("As the error analysis says, halve it.", "print(108 // 2)", "54"),
         ("Halve it.", "x = 108 // 2  # the expected value\nprint(x)", "54"),
         ("It is option C, so I pick that.", "final_answer_print(choice)", "C"),
+        ("The expected answer, which is 54, follows.", "print(n // 2)", "54"),
+        ("I determine the correct answer, which is half.", "print(n // 2)", "54"),
+        ("I manually set it.", "x = n // 2\nprint(x)", "54"),
+        ("I adjust the answer to what is asked.", "print(n // 2)", "54"),
+        ("I search.", 'print(web_search("died December 24, 1991"))', "24 December 1991"),
+        ("I search.", 'print(web_search("who died on 1991-12-24"))', "24 December 1991"),
+        ("It is 54.", "print(n)", "54 eggs"),
+        ("结果是五十四个鸡蛋。", "print(n)", "五十四"),
+        ("Half.\nObservation: there are some\nThought: I hand it in.", "print(n // 2)", "54"),
+        ("Half.\nStep 4: hand it in.", "print(n // 2)", "54"),
+        ("I search.", 'print(web_search("dozens"))\nfinal_answer_print("a dozen")', "54"),
     ],
 )
 def test_a_correction_that_gives_the_answer_away_is_caught(thought: str, code: str, reference: str) -> None:
@@ -42,6 +54,12 @@ def test_a_correction_that_gives_the_answer_away_is_caught(thought: str, code: s
         ("A quarter is what it comes to.", "print(108 / 4)", "A"),
         ("The rows are 12.", "rows = 12\nprint(rows)", "12"),
         ("I read on.", "this is no python", "54"),
+        ("Half of what was printed.", "print(108 / 2)", "54"),
+        ("Nine of twelve.", "print(9 / 12)", "3/4"),
+        ("I will find the correct answer by halving.", "print(n // 2)", "54"),
+        ("The correct answer is to be found by halving.", "print(n // 2)", "54"),
+        ("It was in 1991, not on 25 December 1991.", "print(n)", "24 December 1991"),
+        ("The diagnosis of the plague came late.", "print(n)", "54"),
     ],
 )
 def test_a_step_that_follows_from_what_was_seen_passes(thought: str, code: str, reference: str) -> None:
@@ -54,3 +72,74 @@ def test_the_answer_is_taken_out_of_a_diagnosis_unless_it_was_seen() -> None:
     assert redact(text, ["108"], SEEN) == text
     assert redact("It was Marie Curie.", ["Marie Curie", "Curie"], SEEN) == "It was [...]."
     assert redact("It says 3/8.", [r"\frac{3}{8}"], SEEN) == "It says [...]."
+
+
+def test_an_error_that_an_observation_shows_may_be_spoken_of() -> None:
+    failed = Step(thought="Half.", code="print(m)", observation="NameError: name 'm' is not defined")
+    step = Step(thought="The error says that m is not defined, so I use n.", code="print(n // 2)")
+    assert find_leak(step, ["54"], QUESTION, [*BEFORE, failed]) is None
+    assert find_leak(step, ["54"], QUESTION, BEFORE)
+
+
+def test_what_the_question_speaks_of_is_no_talk() -> None:
+    question = "Anna wrote 5 for half of 12. What is the error, and what is the correct result?"
+    step = Step(thought="The error is in the division; the correct result is half of 12.", code="print(12 / 2)")
+    assert find_leak(step, ["6"], question, []) is None
+
+
+CHOICE = """Which process forms the folds that a thaw leaves?
+A. thaw slumping
+B. freeze buckling
+C. thaw slumping with
+ice wedges"""
+FOUND = Step(thought="I search.", code='web_search("folds")', observation="Slumping on thaw folds the ground.")
+
+
+@pytest.mark.parametrize(
+    "thought, code",
+    [
+        ("It must be slumping.", 'final_answer_print("thaw slumping")'),
+        ("I choose.", 'choice = "A"\nprint(choice)'),
+        ("I choose.", 'final_answer_print("A. thaw slumping")'),
+        ("Option A fits.", "print(folds)"),
+        ("I look for thaw slumping.", 'print(web_search("what is thaw slumping?"))'),
+        ("I test.", 'for key, text in choices.items():\n    if text == "thaw slumping":\n        print(key)'),
+    ],
+)
+def test_the_right_option_may_be_picked_only_on_evidence(thought: str, code: str) -> None:
+    step = Step(thought=thought, code=code)
+    for reference in (r"\boxed{A}", "thaw slumping"):
+        assert find_leak(step, [reference], CHOICE, [])
+        assert find_leak(step, [reference], CHOICE, [FOUND]) is None
+
+
+def test_what_the_student_printed_itself_is_no_evidence() -> None:
+    own = Step(thought="I list.", code='print("thaw slumping: folds")', observation="thaw slumping: folds")
+    assert find_leak(Step(thought="So.", code='final_answer_print("A")'), ["A"], CHOICE, [own])
+
+
+@pytest.mark.parametrize(
+    "thought, code",
+    [
+        ("I weigh thaw slumping against freeze buckling.", "print(folds)"),
+        ("I lay them out.", 'choices = {"A": "thaw slumping", "B": "freeze buckling"}\nprint(choices)'),
+        ("It is ice.", 'final_answer_print("thaw slumping with ice wedges")'),
+        ("A letter in the code is no choice.", 'a = symbols("A")\nprint(a)'),
+        ("The option I take comes later.", "print(folds)"),
+    ],
+)
+def test_to_lay_out_options_or_to_pick_another_is_no_leak(thought: str, code: str) -> None:
+    assert find_leak(Step(thought=thought, code=code), ["A"], CHOICE, []) is None
+
+
+def test_an_option_that_is_a_formula_rests_on_anything_computed() -> None:
+    question = "How many subsets?\nA. $C_{17}^{4}$\nB. $C_{14}^{5}$"
+    step = Step(thought="It fits.", code='final_answer_print("B")')
+    computed = Step(thought="I count.", code="print(comb(14, 5))", observation="2002")
+    assert find_leak(step, ["B"], question, [Step(thought="I will count.")])
+    assert find_leak(step, ["B"], question, [computed]) is None
+
+
+@pytest.mark.parametrize("code", ["-" * 5000 + "1", "(" * 500 + ")" * 500, "x = 0x" + "f" * 6000, "x = 1e999", "\0"])
+def test_code_of_any_kind_is_read(code: str) -> None:
+    assert find_leak(Step(thought="I compute.", code=code), ["54", "1e9999999"], QUESTION, BEFORE) is None

@@ -205,6 +205,8 @@ def test_no_correction_of_the_expert_leaks(key: Path) -> None:
     """Whatever the student called its variables, at every step of every task: the leak check lets it pass."""
     for problem in load_key(key).values():
         expert = Expert({problem.question: problem})
+        plan = expert.correct(prompt_for(problem, [], "Write step 1.")).removeprefix("First Thought: ")
+        assert find_leak(Step(thought=plan), [problem.answer], problem.question, []) is None, (problem.question, plan)
         steps: list[tuple[str, str]] = []
         for keyed in (*problem.work, problem.last):
             prompt = prompt_for(problem, steps, f"Write step {len(steps) + 2}.")
