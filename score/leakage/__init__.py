@@ -25,7 +25,7 @@ def find_leak(step: Step, references: Sequence[str], question: str, before: Sequ
     comments = "\n".join(re.findall(r"#(.*)", step.code))
     words = f"{step.thought}\n{comments}"
     said = read_code(step.code)
-    talk = find_talk(words, question, "\n".join(earlier.observation for earlier in before))
+    talk = find_talk(words, question, before)
     if talk:
         return f"it says {talk!r}, which a student working alone would not"
     if step.code and holds_later_turns(step.thought):

@@ -1,6 +1,9 @@
 """Words that a student working alone would not write: of a known right answer, of a correction, of later steps."""
 
 import re
+from collections.abc import Sequence
+
+from score.trajectory import Step
 
 _ERROR = re.compile(
     r"\b(?:the|this|an?|my|previous|student'?s)\s+"
@@ -33,12 +36,16 @@ _PICKED = re.compile(
 _LATER_TURN = re.compile(r"^[ \t*#>]{0,8}(?:Observation|Thought|Code|Step \d{1,3})[ *]{0,4}:", re.MULTILINE)
 
 
-def find_talk(text: str, question: str, observations: str) -> str | None:
-    """The words that give a correction away, or None. The question's own words are no talk, and an error that an
-    observation shows may be spoken of."""
+def find_talk(text: str, question: str, before: Sequence[Step]) -> str | None:
+    """The words that give a correction away, or None. The question's own words are no talk, an error that an
+    observation shows may be spoken of, and so may the expected value where the student's work is about one."""
+    observations = "\n".join(step.observation for step in before)
+    about_expectation = any("expected value" in step.thought.casefold() for step in before)
     for found in _KNOWN.finditer(text):
         rest = text[found.end() :]
         sought = _STILL_OPEN.match(rest) or (_GOAL.search(text[: found.start()]) and not _ASSERTED.match(rest))
+        if found[0].casefold() == "expected value" and about_expectation:
+            continue
         if not sought and found[0].casefold() not in question.casefold():
             return found[0]
     for found in _ERROR.finditer(text):

@@ -26,7 +26,7 @@ SEEN = f"{QUESTION}\n108"
         ("Halve it.", "x = 108 // 2  # the expected value\nprint(x)", "54"),
         ("It is option C, so I pick that.", "final_answer_print(choice)", "C"),
         ("The expected answer, which is 54, follows.", "print(n // 2)", "54"),
-        ("I determine the correct answer, which is half.", "print(n // 2)", "54"),
+        ("I find the correct result, which is half.", "print(n // 2)", "54"),
         ("I manually set it.", "x = n // 2\nprint(x)", "54"),
         ("I adjust the answer to what is asked.", "print(n // 2)", "54"),
         ("I search.", 'print(web_search("died December 24, 1991"))', "24 December 1991"),
@@ -87,43 +87,50 @@ def test_what_the_question_speaks_of_is_no_talk() -> None:
     assert find_leak(step, ["6"], question, []) is None
 
 
+def test_the_expected_value_of_chance_may_be_computed() -> None:
+    plan = Step(thought="I compute the expected value of one throw and double it.")
+    step = Step(thought="The expected value is the mean of the faces.", code="print(sum(range(1, 7)) / 6)")
+    assert find_leak(step, ["7"], "How much do two dice show on average?", [plan]) is None
+    assert find_leak(step, ["7"], "How much do two dice show on average?", [])
+
+
 CHOICE = """Which process forms the folds that a thaw leaves?
-A. thaw slumping
-B. freeze buckling
-C. thaw slumping with
+A. slow creep
+B. sudden collapse
+C. slow creep with
 ice wedges"""
-FOUND = Step(thought="I search.", code='web_search("folds")', observation="Slumping on thaw folds the ground.")
+FOUND = Step(thought="I search.", code='web_search("folds")', observation="Creep folds the ground.")
 
 
 @pytest.mark.parametrize(
     "thought, code",
     [
-        ("It must be slumping.", 'final_answer_print("thaw slumping")'),
+        ("It must be the creep.", 'final_answer_print("slow creep")'),
         ("I choose.", 'choice = "A"\nprint(choice)'),
-        ("I choose.", 'final_answer_print("A. thaw slumping")'),
+        ("I choose.", 'final_answer_print("A. slow creep")'),
         ("Option A fits.", "print(folds)"),
-        ("I look for thaw slumping.", 'print(web_search("what is thaw slumping?"))'),
-        ("I test.", 'for key, text in choices.items():\n    if text == "thaw slumping":\n        print(key)'),
+        ("I look for slow creep.", 'print(web_search("what is slow creep?"))'),
+        ("I test.", 'for key, text in choices.items():\n    if text == "slow creep":\n        print(key)'),
     ],
 )
 def test_the_right_option_may_be_picked_only_on_evidence(thought: str, code: str) -> None:
     step = Step(thought=thought, code=code)
-    for reference in (r"\boxed{A}", "thaw slumping"):
+    for reference in (r"\boxed{A}", "slow creep"):
         assert find_leak(step, [reference], CHOICE, [])
         assert find_leak(step, [reference], CHOICE, [FOUND]) is None
 
 
 def test_what_the_student_printed_itself_is_no_evidence() -> None:
-    own = Step(thought="I list.", code='print("thaw slumping: folds")', observation="thaw slumping: folds")
+    own = Step(thought="I list.", code='print("slow creep: folds")', observation="slow creep: folds")
     assert find_leak(Step(thought="So.", code='final_answer_print("A")'), ["A"], CHOICE, [own])
 
 
 @pytest.mark.parametrize(
     "thought, code",
     [
-        ("I weigh thaw slumping against freeze buckling.", "print(folds)"),
-        ("I lay them out.", 'choices = {"A": "thaw slumping", "B": "freeze buckling"}\nprint(choices)'),
-        ("It is ice.", 'final_answer_print("thaw slumping with ice wedges")'),
+        ("I weigh slow creep against sudden collapse.", "print(folds)"),
+        ("I lay them out.", 'choices = {"A": "slow creep", "B": "sudden collapse"}\nprint(choices)'),
+        ("It is ice.", 'final_answer_print("slow creep with ice wedges")'),
         ("A letter in the code is no choice.", 'a = symbols("A")\nprint(a)'),
         ("The option I take comes later.", "print(folds)"),
     ],
@@ -133,9 +140,9 @@ def test_to_lay_out_options_or_to_pick_another_is_no_leak(thought: str, code: st
 
 
 def test_an_option_that_is_a_formula_rests_on_anything_computed() -> None:
-    question = "How many subsets?\nA. $C_{17}^{4}$\nB. $C_{14}^{5}$"
+    question = "How many subsets?\nA. $C_{9}^{2}$\nB. $C_{8}^{3}$"
     step = Step(thought="It fits.", code='final_answer_print("B")')
-    computed = Step(thought="I count.", code="print(comb(14, 5))", observation="2002")
+    computed = Step(thought="I count.", code="print(comb(8, 3))", observation="56")
     assert find_leak(step, ["B"], question, [Step(thought="I will count.")])
     assert find_leak(step, ["B"], question, [computed]) is None
 
