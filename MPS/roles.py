@@ -140,7 +140,7 @@ class Teacher:
 
         def read(text: str) -> Step:
             step = plan_step(self._read_plan(text)) if number == 1 else self._read_step(text)
-            leak = find_leak(step, task.references, seen)
+            leak = find_leak(step, task.references, task.question, before)
             if leak:
                 raise NotAsAsked(f"This step cannot be used: {leak}.", "leak")
             return step

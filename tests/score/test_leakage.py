@@ -5,7 +5,9 @@ import pytest
 from score.leakage import find_leak, redact
 from score.trajectory import Step
 
-SEEN = "Question: A box holds 12 rows of 9 eggs.\nObservation: 108"
+QUESTION = "A box holds 12 rows of 9 eggs. How many are half of them?"
+BEFORE = [Step(thought="I multiply."), Step(thought="All of them.", code="n = 12 * 9\nprint(n)", observation="108")]
+SEEN = f"{QUESTION}\n108"
 
 
 @pytest.mark.parametrize(
@@ -13,6 +15,7 @@ SEEN = "Question: A box holds 12 rows of 9 eggs.\nObservation: 108"
     [
         ("The value should be 54.", "x = 108 / 2\nprint(x)", "54"),
         ("I hand it in.", "final_answer_print(54)", "54"),
+        ("I hand it in.", "final_answer_print(3 / 4)", "3/4"),
         ("I set it.", "x = 54\nprint(x)", r"\boxed{54}"),
         ("I hand it in.", r'final_answer_print(r"\boxed{\frac{3}{8}}")', "3/8"),
         ("It is 0.375 of them.", "print(1)", r"\frac{3}{8}"),
@@ -22,10 +25,21 @@ SEEN = "Question: A box holds 12 rows of 9 eggs.\nObservation: 108"
         ("As the error analysis says, halve it.", "print(108 // 2)", "54"),
         ("Halve it.", "x = 108 // 2  # the expected value\nprint(x)", "54"),
         ("It is option C, so I pick that.", "final_answer_print(choice)", "C"),
+        ("The expected answer, which is 54, follows.", "print(n // 2)", "54"),
+        ("I find the correct result, which is half.", "print(n // 2)", "54"),
+        ("I manually set it.", "x = n // 2\nprint(x)", "54"),
+        ("I adjust the answer to what is asked.", "print(n // 2)", "54"),
+        ("I search.", 'print(web_search("died December 24, 1991"))', "24 December 1991"),
+        ("I search.", 'print(web_search("who died on 1991-12-24"))', "24 December 1991"),
+        ("It is 54.", "print(n)", "54 eggs"),
+        ("结果是五十四个鸡蛋。", "print(n)", "五十四"),
+        ("Half.\nObservation: there are some\nThought: I hand it in.", "print(n // 2)", "54"),
+        ("Half.\nStep 4: hand it in.", "print(n // 2)", "54"),
+        ("I search.", 'print(web_search("dozens"))\nfinal_answer_print("a dozen")', "54"),
     ],
 )
 def test_a_correction_that_gives_the_answer_away_is_caught(thought: str, code: str, reference: str) -> None:
-    assert find_leak(Step(thought=thought, code=code), [reference], SEEN)
+    assert find_leak(Step(thought=thought, code=code), [reference], QUESTION, BEFORE)
 
 
 @pytest.mark.parametrize(
@@ -40,10 +54,16 @@ def test_a_correction_that_gives_the_answer_away_is_caught(thought: str, code: s
         ("A quarter is what it comes to.", "print(108 / 4)", "A"),
         ("The rows are 12.", "rows = 12\nprint(rows)", "12"),
         ("I read on.", "this is no python", "54"),
+        ("Half of what was printed.", "print(108 / 2)", "54"),
+        ("Nine of twelve.", "print(9 / 12)", "3/4"),
+        ("I will find the correct answer by halving.", "print(n // 2)", "54"),
+        ("The correct answer is to be found by halving.", "print(n // 2)", "54"),
+        ("It was in 1991, not on 25 December 1991.", "print(n)", "24 December 1991"),
+        ("The diagnosis of the plague came late.", "print(n)", "54"),
     ],
 )
 def test_a_step_that_follows_from_what_was_seen_passes(thought: str, code: str, reference: str) -> None:
-    assert find_leak(Step(thought=thought, code=code), [reference], SEEN) is None
+    assert find_leak(Step(thought=thought, code=code), [reference], QUESTION, BEFORE) is None
 
 
 def test_the_answer_is_taken_out_of_a_diagnosis_unless_it_was_seen() -> None:
@@ -52,3 +72,81 @@ def test_the_answer_is_taken_out_of_a_diagnosis_unless_it_was_seen() -> None:
     assert redact(text, ["108"], SEEN) == text
     assert redact("It was Marie Curie.", ["Marie Curie", "Curie"], SEEN) == "It was [...]."
     assert redact("It says 3/8.", [r"\frac{3}{8}"], SEEN) == "It says [...]."
+
+
+def test_an_error_that_an_observation_shows_may_be_spoken_of() -> None:
+    failed = Step(thought="Half.", code="print(m)", observation="NameError: name 'm' is not defined")
+    step = Step(thought="The error says that m is not defined, so I use n.", code="print(n // 2)")
+    assert find_leak(step, ["54"], QUESTION, [*BEFORE, failed]) is None
+    assert find_leak(step, ["54"], QUESTION, BEFORE)
+
+
+def test_what_the_question_speaks_of_is_no_talk() -> None:
+    question = "Anna wrote 5 for half of 12. What is the error, and what is the correct result?"
+    step = Step(thought="The error is in the division; the correct result is half of 12.", code="print(12 / 2)")
+    assert find_leak(step, ["6"], question, []) is None
+
+
+def test_the_expected_value_of_chance_may_be_computed() -> None:
+    plan = Step(thought="I compute the expected value of one throw and double it.")
+    step = Step(thought="The expected value is the mean of the faces.", code="print(sum(range(1, 7)) / 6)")
+    assert find_leak(step, ["7"], "How much do two dice show on average?", [plan]) is None
+    assert find_leak(step, ["7"], "How much do two dice show on average?", [])
+
+
+CHOICE = """Which process forms the folds that a thaw leaves?
+A. slow creep
+B. sudden collapse
+C. slow creep with
+ice wedges"""
+FOUND = Step(thought="I search.", code='web_search("folds")', observation="Creep folds the ground.")
+
+
+@pytest.mark.parametrize(
+    "thought, code",
+    [
+        ("It must be the creep.", 'final_answer_print("slow creep")'),
+        ("I choose.", 'choice = "A"\nprint(choice)'),
+        ("I choose.", 'final_answer_print("A. slow creep")'),
+        ("Option A fits.", "print(folds)"),
+        ("I look for slow creep.", 'print(web_search("what is slow creep?"))'),
+        ("I test.", 'for key, text in choices.items():\n    if text == "slow creep":\n        print(key)'),
+    ],
+)
+def test_the_right_option_may_be_picked_only_on_evidence(thought: str, code: str) -> None:
+    step = Step(thought=thought, code=code)
+    for reference in (r"\boxed{A}", "slow creep"):
+        assert find_leak(step, [reference], CHOICE, [])
+        assert find_leak(step, [reference], CHOICE, [FOUND]) is None
+
+
+def test_what_the_student_printed_itself_is_no_evidence() -> None:
+    own = Step(thought="I list.", code='print("slow creep: folds")', observation="slow creep: folds")
+    assert find_leak(Step(thought="So.", code='final_answer_print("A")'), ["A"], CHOICE, [own])
+
+
+@pytest.mark.parametrize(
+    "thought, code",
+    [
+        ("I weigh slow creep against sudden collapse.", "print(folds)"),
+        ("I lay them out.", 'choices = {"A": "slow creep", "B": "sudden collapse"}\nprint(choices)'),
+        ("It is ice.", 'final_answer_print("slow creep with ice wedges")'),
+        ("A letter in the code is no choice.", 'a = symbols("A")\nprint(a)'),
+        ("The option I take comes later.", "print(folds)"),
+    ],
+)
+def test_to_lay_out_options_or_to_pick_another_is_no_leak(thought: str, code: str) -> None:
+    assert find_leak(Step(thought=thought, code=code), ["A"], CHOICE, []) is None
+
+
+def test_an_option_that_is_a_formula_rests_on_anything_computed() -> None:
+    question = "How many subsets?\nA. $C_{9}^{2}$\nB. $C_{8}^{3}$"
+    step = Step(thought="It fits.", code='final_answer_print("B")')
+    computed = Step(thought="I count.", code="print(comb(8, 3))", observation="56")
+    assert find_leak(step, ["B"], question, [Step(thought="I will count.")])
+    assert find_leak(step, ["B"], question, [computed]) is None
+
+
+@pytest.mark.parametrize("code", ["-" * 5000 + "1", "(" * 500 + ")" * 500, "x = 0x" + "f" * 6000, "x = 1e999", "\0"])
+def test_code_of_any_kind_is_read(code: str) -> None:
+    assert find_leak(Step(thought="I compute.", code=code), ["54", "1e9999999"], QUESTION, BEFORE) is None

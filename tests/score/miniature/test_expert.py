@@ -205,12 +205,15 @@ def test_no_correction_of_the_expert_leaks(key: Path) -> None:
     """Whatever the student called its variables, at every step of every task: the leak check lets it pass."""
     for problem in load_key(key).values():
         expert = Expert({problem.question: problem})
+        plan = expert.correct(prompt_for(problem, [], "Write step 1.")).removeprefix("First Thought: ")
+        assert find_leak(Step(thought=plan), [problem.answer], problem.question, []) is None, (problem.question, plan)
         steps: list[tuple[str, str]] = []
         for keyed in (*problem.work, problem.last):
             prompt = prompt_for(problem, steps, f"Write step {len(steps) + 2}.")
             thought, _, code = expert.correct(prompt).partition("\nCode:\n```python\n")
             step = Step(thought=thought.removeprefix("Thought: "), code=code.removesuffix("\n```"))
-            assert find_leak(step, [problem.answer], prompt) is None, (problem.question, step)
+            before = [Step(thought="", code=code, observation=observation) for code, observation in steps]
+            assert find_leak(step, [problem.answer], problem.question, before) is None, (problem.question, step)
             own = keyed.code.replace("a", "count_a") if len(steps) % 2 and problem.kind == "word" else keyed.code
             title = keyed.code.split('"')[1] if problem.kind == "lookup" else ""
             steps.append((own, f"{title}: it has {keyed.value}" if title else keyed.value))

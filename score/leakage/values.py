@@ -1,0 +1,96 @@
+"""Where a text holds a reference answer or an equal form of it: numbers, numbers with a unit, dates, text."""
+
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from score.answers import clean
+
+REMOVED = "[...]"
+SMALL = 10  # smaller whole numbers count as stated only where a sentence says that something is that number
+
+_NUMBER = re.compile(
+    r"(?<![\w.])-?(?:\\[dt]?frac\{\d+\}\{\d+\}|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:\s*/\s*\d+)?)(?![\w]|\.\d)"
+)
+_WITH_UNIT = re.compile(r"(-?\d[\d,]*(?:\.\d+)?)\s*(?:[^\W\d_]+\.?|%|\^\\circ)")
+_STATES = r"(?:\b(?:is|are|be|equals?|gives?|yields?|get|answer|result|value)\b|[=:≈])\s*(?:\\boxed\{|[$\"'(])*\s*$"
+_MONTHS = "january february march april may june july august september october november december".split()
+_MONTH = "|".join(_MONTHS)
+_DATE = re.compile(
+    rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH}),? (?P<year>\d{{3,4}})\b"
+    rf"|\b(?P<month_>{_MONTH}) (?P<day_>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year_>\d{{3,4}})\b"
+    r"|\b(?P<year__>\d{4})-(?P<month__>\d\d)-(?P<day__>\d\d)\b",
+    re.IGNORECASE,
+)
+
+
+def value(text: str) -> Fraction | None:
+    """The exact value of a number as texts and LaTeX write it, None for anything else."""
+    text = text.strip().replace(",", "").replace(" ", "")
+    text = re.sub(r"\\[dt]?frac\{(-?\d+)\}\{(\d+)\}", r"\1/\2", text)
+    if len(text) > 60 or re.search(r"e[-+]?\d{4}", text, re.IGNORECASE):
+        return None  # as `10**9999999` it would take for ever
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _reference_value(answer: str) -> Fraction | None:
+    """Like `value`, but the reference may carry a unit: a step may well write the number without it."""
+    with_unit = _WITH_UNIT.fullmatch(answer)
+    return value(with_unit[1] if with_unit else answer)
+
+
+def _date(found: re.Match[str]) -> tuple[int, int, int]:
+    """(year, month, day)."""
+    parts = {name.rstrip("_"): text for name, text in found.groupdict().items() if text is not None}
+    month = parts["month"].casefold()
+    return int(parts["year"]), int(month) if month.isdigit() else _MONTHS.index(month) + 1, int(parts["day"])
+
+
+def mentions(text: str, reference: str) -> Iterator[tuple[int, int]]:
+    """Where the text holds the reference or an equal form: (start, end)."""
+    answer = clean(reference)
+    number = _reference_value(answer)
+    if number is not None:
+        small = number.denominator == 1 and abs(number) < SMALL
+        for found in _NUMBER.finditer(text):
+            if value(found[0]) == number and not (small and not re.search(_STATES, text[: found.start()])):
+                yield found.span()
+        return
+    date = _DATE.fullmatch(answer)
+    if date:
+        yield from (found.span() for found in _DATE.finditer(text) if _date(found) == _date(date))
+        return
+    if not answer:
+        return
+    if len(answer) == 1 and answer.isalpha():
+        pattern = rf"\b(?:option|choice|answer|is)\s*\(?{re.escape(answer)}\)?(?!\w)"
+    else:
+        # Word boundaries mean nothing where a script writes no spaces.
+        pattern = rf"(?<!\w){re.escape(answer)}(?!\w)" if answer.isascii() else re.escape(answer)
+    for found in re.finditer(pattern, text, re.IGNORECASE):
+        yield found.span()
+
+
+def mentioned(text: str, reference: str) -> bool:
+    """Does the text hold the reference or an equal form?"""
+    return any(True for _ in mentions(text, reference))
+
+
+def holds(text: str, reference: str) -> bool:
+    """Like `mentioned`, but for what the student had seen: there a number counts wherever it stands."""
+    number = _reference_value(clean(reference))
+    if number is not None:
+        return any(value(found[0]) == number for found in _NUMBER.finditer(text))
+    return mentioned(text, reference)
+
+
+def redact(text: str, references: Sequence[str], seen: str) -> str:
+    """The text with the reference answers taken out, except those that the student had seen."""
+    for reference in references:
+        if not holds(seen, reference):
+            for start, end in reversed(list(mentions(text, reference))):
+                text = text[:start] + REMOVED + text[end:]
+    return text
