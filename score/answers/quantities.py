@@ -146,9 +146,9 @@ def quantity(text: str) -> Quantity | None:
     return None if measured is None or value is None else Quantity(value, *measured)
 
 
-def same_number(reference: Fraction, answer: Fraction) -> bool:
+def same_number(reference: Fraction, answer: Fraction, tolerance: Fraction = Fraction(1, 10**9)) -> bool:
     """Equal up to the rounding noise of floats (1e-9 relative), so that 0.1 + 0.2 is 0.3 and 1/3 is not 0.333."""
-    return abs(reference - answer) <= Fraction(1, 10**9) * max(abs(reference), abs(answer))
+    return abs(reference - answer) <= tolerance * max(abs(reference), abs(answer))
 
 
 def _units_named(question: str) -> set[tuple[str, Fraction]]:
@@ -162,9 +162,13 @@ def same_quantity(reference: Quantity, answer: Quantity, question: str = "") -> 
     if not reference.unit and not answer.unit:
         return same_number(reference.value, answer.value), "number"
     if reference.unit and answer.unit:
-        same = same_number(reference.value * reference.factor, answer.value * answer.factor)
+        left, right = reference.value * reference.factor, answer.value * answer.factor
         if reference.unit == answer.unit:
-            return same, "unit"
+            rounded = reference.factor != answer.factor and same_number(left, right, Fraction(1, 100))
+            same = same_number(left, right)
+            return (
+                None if rounded and not same else same
+            ), "unit"  # 7 miles and 11.3 km: the judge knows what is asked
         if {kind for kind, _ in reference.unit + answer.unit} == {"celsius", "fahrenheit"}:
             return None, "unit"
         # `5 min` read as minutes might be metres to someone else: the judge sees both
@@ -174,8 +178,8 @@ def same_quantity(reference: Quantity, answer: Quantity, question: str = "") -> 
     named = {factor**power for kind, factor in _units_named(question) if kind == dimension}
     if same_number(measured.value, bare.value):
         return (None if named and not others and measured.factor not in named else True), "unit"
-    if dimension == "angle" or others or not measured.value or not bare.value:
-        return None if dimension == "angle" and bare.value.denominator > 1 else False, "unit"
+    if others or not measured.value or not bare.value:
+        return False, "unit"
     convertible = {factor**power for kind, factor in UNITS.values() if kind == dimension}
     ratio = bare.value / measured.value
     if dimension == "share":

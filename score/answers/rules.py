@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from score.answers.choices import same_choice
 from score.answers.dates import date, same_date
-from score.answers.quantities import Quantity, number, quantity, same_quantity
+from score.answers.quantities import SCALES, number, quantity, same_number, same_quantity
 from score.answers.text import clean, plain_text, same_text
 
 LONGEST = 2000  # characters; in longer answers only the text is compared
@@ -17,10 +17,13 @@ _YES_NO = {"yes": True, "no": False, "true": True, "false": False}
 _LABEL = re.compile(r"(?:[^\W\d_]+\s+){0,5}[^\W\d_]+\s*(?::|=|\bis\b)\s*(?=\S)", re.IGNORECASE)
 
 
-def _rounds_to(reference: Fraction, answer: Fraction, written: str) -> bool:
-    """The reference is a decimal with at least two places, and the answer gives more of them."""
-    places = re.search(r"\.(\d{2,})\D*$", clean(written))
-    return places is not None and round(answer, len(places[1])) == reference
+def _may_be_rounded(left: Fraction, right: Fraction, reference: str, answer: str) -> bool:
+    """The answer gives more decimals than the reference's two or more, or one of them is written as `2 million`."""
+    places = re.search(r"\.(\d{2,})\D*$", clean(reference))
+    if places is not None and round(right, len(places[1])) == left:
+        return True
+    in_words = any(scale in (reference + answer).casefold() for scale in SCALES)
+    return in_words and same_number(left, right, Fraction(1, 20))
 
 
 def _same_in_base(reference: str, answer: str) -> bool | None:
@@ -32,13 +35,6 @@ def _same_in_base(reference: str, answer: str) -> bool | None:
         return left.groups() == right.groups()
     digits = clean(answer)
     return (digits == left[1] or None) if digits.isalnum() else None
-
-
-def _by_quantity(left: Quantity, right: Quantity, reference: str, question: str) -> tuple[bool | None, str]:
-    decision, rule = same_quantity(left, right, question)
-    if decision is False and rule == "number" and _rounds_to(left.value, right.value, reference):
-        return None, "rounding"
-    return decision, rule
 
 
 def equal_by_rule(reference: str, answer: str, question: str = "") -> tuple[bool | None, str]:
@@ -63,7 +59,10 @@ def equal_by_rule(reference: str, answer: str, question: str = "") -> tuple[bool
         return same_date(expected, given), "date"
     left, right = quantity(reference), quantity(answer)
     if left is not None and right is not None:
-        return _by_quantity(left, right, reference, question)
+        decision, rule = same_quantity(left, right, question)
+        if decision is False and rule == "number" and _may_be_rounded(left.value, right.value, reference, answer):
+            return None, "rounding"
+        return decision, rule
     said = _YES_NO.get(plain_text(reference)), _YES_NO.get(plain_text(answer))
     if None not in said:
         return said[0] == said[1], "yes or no"

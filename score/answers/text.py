@@ -59,8 +59,10 @@ def clean(text: str) -> str:
     text = _WRAPPER.sub(r"\1", text)
     text = _MATRIX.sub(r"\\begin{pmatrix}\1\\end{pmatrix}", text).replace("{bmatrix}", "{pmatrix}")
     text = text.strip().strip("$").strip()
-    text = re.sub(r"(?<!\.)\.{1,2}$", "", text).rstrip().strip("$")
-    return text[1:-1].strip() if len(text) > 2 and text[0] in _QUOTES and text[-1] in _QUOTES else text
+    for _ in range(2):  # `"Paris."` and `"Paris".`
+        text = re.sub(r"(?<!\.)\.{1,2}$", "", text).rstrip().strip("$")
+        text = text[1:-1].strip() if len(text) > 2 and text[0] in _QUOTES and text[-1] in _QUOTES else text
+    return text
 
 
 def has_word(text: str) -> bool:
