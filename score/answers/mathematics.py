@@ -27,6 +27,8 @@ _NAMED = re.compile(
     r"\\?[a-zA-Z]+(?:_\{?\w+\}?)?(?:\(.*\)|\{.*\})?|\\(?:sum|prod|int|lim)(?![a-z]).*|\|.*\|", re.DOTALL
 )
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\s*\{?\\circ\}?")
+# math-verify takes the `i` of `9i` and that of `9 i` for two symbols.
+_IMAGINARY = re.compile(r"(?<=\d)\s*(?:\\cdot)?\s*i(?![a-zA-Z])")
 
 
 class MathWorker:
@@ -72,6 +74,7 @@ class MathWorker:
 def _parsed(text: str) -> tuple[Any, ...]:
     from math_verify import parse
 
+    text = _IMAGINARY.sub("i", text)
     found = parse(text if "$" in text else f"${text}$", parsing_timeout=LIMIT_S, raise_on_error=False)
     return tuple(found)
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from score.answers.mathematics import MathWorker
+from score.answers.notation import as_latex
 from score.answers.rules import LONGEST, equal_by_rule
 from score.answers.text import clean, has_word, ungrouped
 
@@ -59,7 +60,7 @@ class Equivalence:
         if worker is None:
             worker = self._own.worker = MathWorker()
             self._workers.append(worker)
-        return worker.same(ungrouped(clean(reference)), ungrouped(clean(answer)))
+        return worker.same(ungrouped(reference), ungrouped(answer))
 
     async def equal(self, references: Sequence[str], answer: str, question: str = "") -> Match:
         """Does the answer equal one of the references? False only if it differs from all of them for certain.
@@ -81,13 +82,14 @@ class Equivalence:
                 decided_by = decided_by or rule
         loop = asyncio.get_running_loop()
         for reference in undecided:
-            if not (_looks_like_mathematics(answer) and _looks_like_mathematics(reference)):
+            reference, candidate = as_latex(clean(reference)), as_latex(clean(answer))
+            if not (_looks_like_mathematics(candidate) and _looks_like_mathematics(reference)):
                 unknown = True
                 continue
-            same = await loop.run_in_executor(self._threads, self._ask, reference, answer)
+            same = await loop.run_in_executor(self._threads, self._ask, reference, candidate)
             if same:
                 return Match(True, "math-verify")
-            unknown = unknown or same is None or _may_hide_more(reference, answer)
+            unknown = unknown or same is None or _may_hide_more(reference, candidate)
             decided_by = "math-verify"
         return Match(None, "undecided") if unknown else Match(False, decided_by)
 

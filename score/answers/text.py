@@ -4,6 +4,8 @@ import re
 import unicodedata
 
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*\{([^{}]*)\}")
+_WRAPPED = re.compile(_WRAPPER.pattern.removesuffix(r"([^{}]*)\}") + r"(.*)\}", re.DOTALL)
+_ANNOUNCED = re.compile(r"\A(?:the\s+)?(?:final\s+)?answer\s*(?:is\b|:|=)\s*:?\**", re.IGNORECASE)
 _DELIMITERS = re.compile(r"\\[\[\]()]")
 _MATRIX = re.compile(r"[\[(]\s*\\begin\{matrix\}([^\[\]]*?)\\end\{matrix\}\s*[\])]")
 _ESCAPED = re.compile(r"(?<!\\)\\([%$,!:;& ])")
@@ -14,6 +16,7 @@ _MANGLED = {
     "°": "^\\circ", "π": "\\pi", "∞": "\\infty", "≤": "\\le", "≥": "\\ge", "∪": "\\cup", "∈": "\\in", "×": "\\times",
     "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cfrac": "\\frac", "\\leq": "\\le", "\\geq": "\\ge", "\\lele": "\\le",
     "\\displaystyle": "", "\\degree": "^\\circ", "^{\\circ}": "^\\circ", "^ \\circ": "^\\circ",
+    "\\operatorname{acos}": "\\arccos", "\\operatorname{asin}": "\\arcsin", "\\operatorname{atan}": "\\arctan",
     "\\qquad": " ", "\\quad": " ",
 }  # fmt: skip
 _SIGNS = re.compile(r"[\\^_+=<>{}()\[\]|/*!\d-]")  # of mathematics
@@ -32,6 +35,15 @@ def unbox(text: str) -> str:
         if depth == 0:
             return text[start + 7 : position]
     return text
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for character in text:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def ungrouped(text: str) -> str:
@@ -56,6 +68,9 @@ def clean(text: str) -> str:
     text = re.sub(r",\\!\s*(?=\d)", ",", text)
     text = _ESCAPED.sub(lambda found: _SPACED.get(found[1], " "), text)
     text = re.sub(r"\\(?:left|right)\b", "", text)
+    text = _ANNOUNCED.sub("", text.strip().strip("*"))
+    if (wrapped := _WRAPPED.fullmatch(text)) and _balanced(wrapped[1]):
+        text = wrapped[1]
     text = _WRAPPER.sub(r"\1", text)
     text = _MATRIX.sub(r"\\begin{pmatrix}\1\\end{pmatrix}", text).replace("{bmatrix}", "{pmatrix}")
     text = text.strip().strip("$").strip()

@@ -39,6 +39,9 @@ def equivalence() -> Iterator[Equivalence]:
         ("2 million", "2,000,000", True),
         ("third", "3", True),
         ("17", "The answer is 17", True),
+        (r"\sqrt{2}", r"**Answer:** $\sqrt{2}$", True),
+        (r"\sqrt{2}", r"The final answer is $\boxed{\sqrt{2}}$. I hope it is right.", True),
+        (r"\frac{\sqrt{3}}{2}", r"\mathrm{\frac{\sqrt{3}}{2}}", True),
         (r"11,\! 111,\! 111", "11111111", True),
         (r"10{,}080", "10 080", True),
         ("(1,234)", "1234", None),
@@ -83,6 +86,15 @@ def test_rules_decide_or_say_that_they_cannot(reference: str, answer: str, expec
         ("x^2+y^2=1", "1", None),
         (r"90^\circ", r"\frac{\pi}{2}", True),
         ("10^{10^{10}}", "3", None),
+        (r"\frac{3\sqrt{13}}{2}", "3*sqrt(13)/2", True),
+        (r"\left(3, \frac{\pi}{2}\right)", "(3, pi/2)", True),
+        ("x^{12} - 1", "x**12 - 1", True),
+        ("6+9i", "9*I + 6", True),
+        ("(3,4]", "Interval.Lopen(3, 4)", True),
+        (r"(-\infty,2)\cup(3,\infty)", "Union(Interval.open(-oo, 2), Interval.open(3, oo))", True),
+        (r"\begin{pmatrix} -1/3 \\ 2 \end{pmatrix}", "Matrix([[-1/3], [2]])", True),
+        ("y = 2x", "Eq(y, 2*x)", True),
+        ("Life of Pi", "pi", None),
         ("}{" * 3000, "{" * 9000, None),
     ],
 )
@@ -178,7 +190,7 @@ RELEASE = (
 def test_the_rules_agree_with_the_recorded_verdicts(shared_data: Path, equivalence: Equivalence) -> None:
     """Where the rules decide, they repeat the verdicts that a model gave in the original release.
 
-    One row of 228 decided ones differs: a multiple choice about keeping a drug from oxidising, with A as reference,
+    One row of 233 decided ones differs: a multiple choice about keeping a drug from oxidising, with A as reference,
     where the answer names another option and was recorded as right. The rules are right: the letters differ, and the
     reference is sound in substance. 18 rows are left to the judge: longer or shorter names of one thing, sentences, a
     date without its year, and a decimal that rounds to the reference.
