@@ -49,7 +49,7 @@ class Judge:
 
     async def verdict(self, question: str, references: Sequence[str], answer: str) -> Verdict:
         """Is the answer right? Raises `JudgeError` without a readable verdict, `ProviderError` from the endpoint."""
-        match = await self.equivalence.equal(list(references), answer)
+        match = await self.equivalence.equal(list(references), answer, question)
         if match.equal is None:
             verdict = await self._ask_model(question, references, answer)
         else:

@@ -44,14 +44,18 @@ def problem_in(error: ValidationError) -> str:
 def read_json_lines(path: Path) -> Iterator[tuple[int, object]]:
     """Yield (line number, value) for each line that is not blank; a line that is not JSON yields a `DataError`
     in place of its value, so that the caller decides whether the rest goes on."""
-    with open(path, encoding="utf-8") as lines:
+    with open(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                yield number, json.loads(line)
+                yield number, json.loads(line.decode("utf-8"))
             except json.JSONDecodeError as error:
                 yield number, DataError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})")
+            except UnicodeDecodeError as error:
+                yield number, DataError(f"{path}:{number}: not UTF-8 (byte {error.start + 1} of the line)")
+            except RecursionError:
+                yield number, DataError(f"{path}:{number}: JSON that nests too deeply")
 
 
 def read_tasks(path: str | Path) -> tuple[list[Task], list[DataError]]:

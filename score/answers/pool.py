@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from score.answers.mathematics import MathWorker
-from score.answers.rules import clean, equal_by_rule
-
-LONGEST_MATHEMATICS = 2000  # characters; longer answers are no formulas
+from score.answers.notation import as_latex
+from score.answers.rules import LONGEST, equal_by_rule
+from score.answers.text import clean, has_word, ungrouped
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,17 @@ class Match:
 
 def _looks_like_mathematics(text: str) -> bool:
     """Formulas have digits, operators or commands, and no run of words; names and sentences are left to the judge."""
-    text = clean(text)
-    if len(text) > LONGEST_MATHEMATICS:
+    if len(text) > LONGEST:
         return False
+    text = clean(text)
     has_sign = any(character.isdigit() or character in "\\^_+-*/=<>()[]{}|" for character in text)
     words = [word for word in text.replace("\\", " \\").split() if word.isalpha() and len(word) > 2]
     return text.isascii() and (has_sign and len(words) <= 1 or len(text) == 1)
 
 
-def _has_word(text: str) -> bool:
-    """A unit or a name is in it: then a difference is the judge's to weigh (`100` and `100 MHz`)."""
-    return re.search(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}", re.sub(r"\\(?:begin|end)\{\w+\}", "", clean(text))) is not None
+def _may_hide_more(reference: str, answer: str) -> bool:
+    """A difference is the judge's to weigh: a unit or a name (`100`, `100 widgets`), or the letter of an option."""
+    return has_word(reference) or has_word(answer) or re.fullmatch(r"\(?[A-Z]\)?", clean(reference)) is not None
 
 
 class Equivalence:
@@ -60,33 +60,39 @@ class Equivalence:
         if worker is None:
             worker = self._own.worker = MathWorker()
             self._workers.append(worker)
-        return worker.same(clean(reference), clean(answer))
+        return worker.same(ungrouped(reference), ungrouped(answer))
 
-    async def equal(self, references: Sequence[str], answer: str) -> Match:
-        """Does the answer equal one of the references? False only if it differs from all of them for certain."""
+    async def equal(self, references: Sequence[str], answer: str, question: str = "") -> Match:
+        """Does the answer equal one of the references? False only if it differs from all of them for certain.
+
+        The question gives the options of a multiple choice, and the unit that was asked for.
+        """
         undecided = []
+        unknown = False
         decided_by = ""
         for reference in references:
-            decision, rule = equal_by_rule(reference, answer)
+            decision, rule = equal_by_rule(reference, answer, question)
             if decision:
                 return Match(True, rule)
-            if decision is None:
+            if decision is None and rule == "undecided":
                 undecided.append(reference)
+            elif decision is None:  # a rule saw why only a judge can tell
+                unknown = True
             else:
                 decided_by = decided_by or rule
-        unknown = False
         loop = asyncio.get_running_loop()
         for reference in undecided:
-            if not (_looks_like_mathematics(answer) and _looks_like_mathematics(reference)):
+            reference, candidate = as_latex(clean(reference)), as_latex(clean(answer))
+            if not (_looks_like_mathematics(candidate) and _looks_like_mathematics(reference)):
                 unknown = True
                 continue
-            same = await loop.run_in_executor(self._threads, self._ask, reference, answer)
+            same = await loop.run_in_executor(self._threads, self._ask, reference, candidate)
             if same:
                 return Match(True, "math-verify")
-            unknown = unknown or same is None or _has_word(reference) or _has_word(answer)
+            unknown = unknown or same is None or _may_hide_more(reference, candidate)
             decided_by = "math-verify"
         return Match(None, "undecided") if unknown else Match(False, decided_by)
 
-    def equal_now(self, references: Sequence[str], answer: str) -> Match:
+    def equal_now(self, references: Sequence[str], answer: str, question: str = "") -> Match:
         """The same for scripts without an event loop."""
-        return asyncio.run(self.equal(references, answer))
+        return asyncio.run(self.equal(references, answer, question))

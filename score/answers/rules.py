@@ -4,88 +4,70 @@ True and False are decisions; None means that these rules cannot tell, and math-
 """
 
 import re
-import unicodedata
 from fractions import Fraction
 
-_WRAPPER = r"\\(?:text|textbf|mathrm|mathbf|mbox)\{([^{}]*)\}"
-_CHOICE = re.compile(r"\(?([A-Z])\)?(?:[.:)]\s*(.*))?", re.DOTALL)
-_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?")
-_QUOTIENT = re.compile(r"([-+]?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)")
-_FRAC = re.compile(r"([-+]?)\\[dt]?frac\{([-+]?\d+)\}\{(\d+)\}")
-_MATRIX = re.compile(r"[\[(]\s*\\begin\{matrix\}(.*?)\\end\{matrix\}\s*[\])]", re.DOTALL)
-# `\x08oxed` is what Python makes of "\boxed" written without the r before the string; likewise \frac and \text.
-_MANGLED = {"\x08oxed": "\\boxed", "\x0crac": "\\frac", "\text{": "\\text{", "−": "-", "–": "-", "°": "^\\circ"}
-_ESCAPED = re.compile(r"(?<!\\)\\([%$,!; ])")
+from score.answers.choices import same_choice
+from score.answers.dates import date, same_date
+from score.answers.quantities import SCALES, number, quantity, same_number, same_quantity
+from score.answers.text import clean, plain_text, same_text
+
+LONGEST = 2000  # characters; in longer answers only the text is compared
+_BASE = re.compile(r"\(?(\d[\dA-F]*)\)?_\{?(?:\(?)(\d{1,2}|ten|two)\)?\}?")
+_YES_NO = {"yes": True, "no": False, "true": True, "false": False}
+_LABEL = re.compile(r"(?:[^\W\d_]+\s+){0,5}[^\W\d_]+\s*(?::|=|\bis\b)\s*(?=\S)", re.IGNORECASE)
 
 
-def unbox(text: str) -> str:
-    r"""The content of the last `\boxed{...}` (braces may nest), or the text itself."""
-    start = text.rfind("\\boxed{")
-    if start < 0:
-        return text
-    depth = 0
-    for position in range(start + 6, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
-        if depth == 0:
-            return text[start + 7 : position]
-    return text
+def _may_be_rounded(left: Fraction, right: Fraction, reference: str, answer: str) -> bool:
+    """The answer gives more decimals than the reference's two or more, or one of them is written as `2 million`."""
+    places = re.search(r"\.(\d{2,})\D*$", clean(reference))
+    if places is not None and round(right, len(places[1])) == left:
+        return True
+    in_words = any(scale in (reference + answer).casefold() for scale in SCALES)
+    return in_words and same_number(left, right, Fraction(1, 20))
 
 
-def clean(text: str) -> str:
-    r"""The bare answer: without `\boxed`, `$`, `\text{...}` wrappers, outer spaces and a closing full stop."""
-    text = unicodedata.normalize("NFKC", text)
-    for form, plain in _MANGLED.items():
-        text = text.replace(form, plain)
-    text = _ESCAPED.sub(lambda found: {"%": "%", "$": "$", ",": "", "!": ""}.get(found[1], " "), text)
-    text = unbox(text).strip()
-    text = re.sub(r"\\(?:left|right)\b", "", text)
-    text = re.sub(_WRAPPER, r"\1", text)
-    text = _MATRIX.sub(r"\\begin{pmatrix}\1\\end{pmatrix}", text).replace("{bmatrix}", "{pmatrix}")
-    text = text.strip().strip("$").strip()
-    return text[:-1].rstrip() if text.endswith(".") and not text.endswith("..") else text
-
-
-def plain_text(text: str) -> str:
-    """The answer in lower case, with single spaces, without articles and outer punctuation (as SQuAD compares)."""
-    text = re.sub(r"\b(?:a|an|the)\b", " ", clean(text).casefold())
-    return " ".join(re.sub(r"[\"'`,;:!?]", " ", text).split())
-
-
-def number(text: str) -> Fraction | None:
-    r"""The exact value of `1,234`, `-0.5`, `3/4`, `\frac{3}{4}`, `$12`, `12%` (as 12), else None."""
-    text = clean(text).strip("$% ").replace(" ", "")
-    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
-    if len(text) > 60:
+def _same_in_base(reference: str, answer: str) -> bool | None:
+    r"""`52_8` against `52_{8}`; against a bare `52` only the digits are compared, as the base was asked for."""
+    left, right = _BASE.fullmatch(clean(reference).replace(" ", "")), _BASE.fullmatch(clean(answer).replace(" ", ""))
+    if left is None:
         return None
-    fraction = _FRAC.fullmatch(text)
-    if fraction and int(fraction[3]):
-        return Fraction(int(fraction[2]), int(fraction[3])) * (-1 if fraction[1] == "-" else 1)
-    quotient = _QUOTIENT.fullmatch(text)
-    if quotient and Fraction(quotient[2]):
-        return Fraction(quotient[1]) / Fraction(quotient[2])
-    return Fraction(text) if _NUMBER.fullmatch(text) else None
+    if right is not None:
+        return left.groups() == right.groups()
+    digits = clean(answer)
+    return (digits == left[1] or None) if digits.isalnum() else None
 
 
-def _same_number(reference: Fraction, answer: Fraction) -> bool:
-    """Equal up to the rounding noise of floats (1e-9 relative), so that 0.1 + 0.2 is 0.3 and 1/3 is not 0.333."""
-    scale = max(abs(reference), abs(answer), Fraction(1))
-    return abs(reference - answer) <= Fraction(1, 10**9) * scale
+def equal_by_rule(reference: str, answer: str, question: str = "") -> tuple[bool | None, str]:
+    """(decision, rule). The decision is None where no rule can tell; an empty answer is never equal.
 
-
-def equal_by_rule(reference: str, answer: str) -> tuple[bool | None, str]:
-    """(decision, rule). The decision is None where no rule can tell; an empty answer is never equal."""
+    The question is used for its options and its units, where it is given.
+    """
     if not answer.strip():
         return False, "empty"
-    if clean(reference) == clean(answer) or (plain_text(reference) and plain_text(reference) == plain_text(answer)):
+    if len(reference) > LONGEST or len(answer) > LONGEST:
+        return (True if reference.strip() == answer.strip() else None), "text"
+    if same_text(reference, answer):
         return True, "text"
-    left, right = number(reference), number(answer)
+    chosen = same_choice(reference, answer, question)
+    if chosen is not None:
+        return chosen, "choice"
+    based = _same_in_base(reference, answer)
+    if based is not None:
+        return based, "base"
+    expected, given = date(reference), date(answer)
+    if expected and given and (expected[1] or given[1]):
+        return same_date(expected, given), "date"
+    left, right = quantity(reference), quantity(answer)
     if left is not None and right is not None:
-        if ("%" in reference) != ("%" in answer) and not _same_number(left, right):
-            return None, "percent"  # 0.5 and 50 % may be the same
-        return _same_number(left, right), "number"
-    choice, chosen = _CHOICE.fullmatch(clean(reference)), _CHOICE.fullmatch(clean(answer))
-    if choice and chosen:
-        if choice[2] and chosen[2] and plain_text(choice[2]) != plain_text(chosen[2]):
-            return None, "choice"
-        return choice[1] == chosen[1], "choice"
+        decision, rule = same_quantity(left, right, question)
+        if decision is False and rule == "number" and _may_be_rounded(left.value, right.value, reference, answer):
+            return None, "rounding"
+        return decision, rule
+    said = _YES_NO.get(plain_text(reference)), _YES_NO.get(plain_text(answer))
+    if None not in said:
+        return said[0] == said[1], "yes or no"
+    if left is not None and number(reference) is not None:
+        label = _LABEL.match(clean(answer))
+        if label and number(clean(answer)[label.end() :]) == left.value:
+            return True, "number"
     return None, "undecided"

@@ -33,6 +33,27 @@ def equivalence() -> Iterator[Equivalence]:
         (r"\boxed{4}", "\x08oxed{4}", True),
         ("0.3", str(0.1 + 0.2), True),
         ("Trochophore", "trochophore larva", None),
+        (r"\frac 59", r"\dfrac{5}{9}", True),
+        (r"1\frac{4}{5}", "1.8", True),
+        (r"6.72 \times 10^{-5}", ".0000672", True),
+        ("2 million", "2,000,000", True),
+        ("third", "3", True),
+        ("17", "The answer is 17", True),
+        (r"\sqrt{2}", r"**Answer:** $\sqrt{2}$", True),
+        (r"\sqrt{2}", r"The final answer is $\boxed{\sqrt{2}}$. I hope it is right.", True),
+        (r"\frac{\sqrt{3}}{2}", r"\mathrm{\frac{\sqrt{3}}{2}}", True),
+        (r"11,\! 111,\! 111", "11111111", True),
+        (r"10{,}080", "10 080", True),
+        ("(1,234)", "1234", None),
+        ("854.12", "854.1225", None),
+        ("3,384,569", "3.4 million", None),
+        ("3,384,569", "2 million", False),
+        ("5!", "5", None),
+        ("a+5", "+5", None),
+        ("U.S.A.", "USA", True),
+        ("yes", "No.", False),
+        ("52_8", "52_{9}", False),
+        ("52_8", "52_{8}", True),
     ],
 )
 def test_rules_decide_or_say_that_they_cannot(reference: str, answer: str, expected: bool | None) -> None:
@@ -45,8 +66,35 @@ def test_rules_decide_or_say_that_they_cannot(reference: str, answer: str, expec
         ("x^2+1", "1+x^2", True),
         (r"\sqrt{2}", "1.41", False),
         (r"\begin{pmatrix}1 & 2\end{pmatrix}", r"\left[\begin{matrix}1 & 2\end{matrix}\right]", True),
-        ("100", "100 MHz", None),
+        ("100", "100 widgets", None),
         ("Berlin", "Paris", None),
+        ("(3,4]", r"3 < x \le 4", True),
+        ("(3,4]", "[3,4]", False),
+        ("[2,3)", r"\left[2, 3.0\right)", True),
+        (r"(-\infty,2)\cup[3,\infty)", r"x<2 \text{ or } x \geq 3", True),
+        (r"(-\infty,2)\cup[3,\infty)", "x<2 or x>3", False),
+        (r"x \in [-2,7]", "[-2,7]", True),
+        ("1,-2", "x=-2, x=1", True),
+        ("1,-2", "1, 2", False),
+        (r"\{1,2\}", "{2, 1}", True),
+        (r"\{1,2\}", "{1,2,3}", False),
+        ("(1,2)", "(2,1)", False),
+        (r"1 \pm \sqrt{19}", r"1-\sqrt{19}, 1+\sqrt{19}", True),
+        (r"\tan(x-y) = \frac{1}{7}", r"\frac{1}{7}", True),
+        (r"\sum_{n=1}^{9} n = 45", "45", True),
+        ("y=2x+3", "2x+3", True),
+        ("x^2+y^2=1", "1", None),
+        (r"90^\circ", r"\frac{\pi}{2}", True),
+        ("10^{10^{10}}", "3", None),
+        (r"\frac{3\sqrt{13}}{2}", "3*sqrt(13)/2", True),
+        (r"\left(3, \frac{\pi}{2}\right)", "(3, pi/2)", True),
+        ("x^{12} - 1", "x**12 - 1", True),
+        ("6+9i", "9*I + 6", True),
+        ("(3,4]", "Interval.Lopen(3, 4)", True),
+        (r"(-\infty,2)\cup(3,\infty)", "Union(Interval.open(-oo, 2), Interval.open(3, oo))", True),
+        (r"\begin{pmatrix} -1/3 \\ 2 \end{pmatrix}", "Matrix([[-1/3], [2]])", True),
+        ("y = 2x", "Eq(y, 2*x)", True),
+        ("Life of Pi", "pi", None),
         ("}{" * 3000, "{" * 9000, None),
     ],
 )
@@ -56,18 +104,113 @@ def test_mathematics_is_compared_in_a_worker(
     assert equivalence.equal_now([reference], answer).equal is expected
 
 
+@pytest.mark.parametrize(
+    ("reference", "answer", "question", "expected"),
+    [
+        (r"15\mbox{ cm}^2", "15 square centimeters", "", True),
+        (r"15\mbox{ cm}^2", "0.0015 m^2", "", True),
+        ("320 km/h", "320 kilometers per hour", "", True),
+        ("7 miles", "8 miles", "", False),
+        ("7 miles", "11.3 km", "", None),
+        (r"75^\circ", r"\frac{8}{15}", "", False),
+        ("5 kg", "3 m", "", False),
+        ("100", "100 MHz", "", True),
+        ("8", "8 m", "How many kilometers is it?", None),
+        ("8", "8 km", "How many kilometers is it?", True),
+        ("8 km", "8000", "", None),
+        (r"\$36", "36 dollars", "", True),
+        (r"\$5", "5 cents", "", False),
+        (r"50\%", "0.5", "", True),
+        (r"50\%", "50", "", True),
+        (r"50\%", "51", "", False),
+        (r"90^\circ", "90 degrees", "", True),
+        ("20°C", "68°F", "", None),
+    ],
+)
+def test_units_convert_and_a_missing_one_is_the_one_asked_for(
+    reference: str, answer: str, question: str, expected: bool | None
+) -> None:
+    assert equal_by_rule(reference, answer, question)[0] is expected
+
+
+INLINE = "Which is even? (A) 3 (B) 4 (C) 5"
+LINES = "Who or what?\nA. John F. Kennedy\nB. Vitamin C. Forte\nC. red"
+LATEX = r"How many? $\textbf{(A)}\ 12 \qquad\textbf{(B)}\ 13 \qquad\textbf{(C)}\ 14$"
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "answer", "expected"),
+    [
+        (INLINE, "B", "4", True),
+        (INLINE, "4", "(b)", True),
+        (INLINE, "B", "5", False),
+        (INLINE, "C", "B. 4", False),
+        (INLINE, "B", "B. 3", None),
+        (LINES, "A", "John F. Kennedy", True),
+        (LINES, "B", "red", False),
+        (LATEX, "B", "13", True),
+        (LATEX, "B", "14", False),
+        ("", "(B)", "b", True),
+        ("", "B", "Berlin", None),
+    ],
+)
+def test_a_choice_is_its_letter_or_its_content(
+    question: str, reference: str, answer: str, expected: bool | None
+) -> None:
+    assert equal_by_rule(reference, answer, question)[0] is expected
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "expected"),
+    [
+        ("20 June 1837", "June 20th, 1837", True),
+        ("20 June 1837", "1837-06-20", True),
+        ("2024年1月26日", "26 January 2024", True),
+        ("20 June 1837", "21 June 1837", False),
+        ("20 June 1837", "June 1837", None),
+        ("1837", "20 June 1838", False),
+    ],
+)
+def test_dates_are_compared_as_far_as_they_are_given(reference: str, answer: str, expected: bool | None) -> None:
+    assert equal_by_rule(reference, answer)[0] is expected
+
+
 def test_any_accepted_reference_will_do(equivalence: Equivalence) -> None:
     assert equivalence.equal_now(["NYC", "New York"], "the new york").equal is True
 
 
-def test_the_rules_agree_with_the_recorded_verdicts_on_mathematics(shared_data: Path, equivalence: Equivalence) -> None:
-    async def agreement() -> list[bool]:
-        agreed = []
-        for item in read_trajectories(shared_data / "original_release" / "math_bc_init_trajectories.jsonl"):
-            assert isinstance(item, Trajectory) and item.answer is not None
-            match = await equivalence.equal(item.task.references, item.answer)
-            agreed.append(match.equal == item.correct)
-        return agreed
+RELEASE = (
+    "math_bc_init_trajectories.jsonl",
+    "math_mps_trajectories_head24.jsonl",
+    "search_bc_init_trajectories_head30.jsonl",
+    "search_mps_trajectories_head120.jsonl",
+)
 
-    agreed = asyncio.run(agreement())
-    assert len(agreed) == 77 and sum(agreed) / len(agreed) >= 0.95
+
+def test_the_rules_agree_with_the_recorded_verdicts(shared_data: Path, equivalence: Equivalence) -> None:
+    """Where the rules decide, they repeat the verdicts that a model gave in the original release.
+
+    One row of 233 decided ones differs: a multiple choice about keeping a drug from oxidising, with A as reference,
+    where the answer names another option and was recorded as right. The rules are right: the letters differ, and the
+    reference is sound in substance. 18 rows are left to the judge: longer or shorter names of one thing, sentences, a
+    date without its year, and a decimal that rounds to the reference.
+    """
+
+    async def disagreements() -> tuple[int, int, list[tuple[list[str], str]]]:
+        decided = left = 0
+        different = []
+        for name in RELEASE:
+            for item in read_trajectories(shared_data / "original_release" / name):
+                if not isinstance(item, Trajectory) or item.verdict is None:
+                    continue
+                answer = item.answer or ""
+                match = await equivalence.equal(item.task.references, answer, item.task.question)
+                decided += match.equal is not None
+                left += match.equal is None
+                if match.equal not in (None, item.correct):
+                    different.append((item.task.references, answer))
+        return decided, left, different
+
+    decided, left, different = asyncio.run(disagreements())
+    assert len(different) <= 0.05 * decided, different
+    assert decided >= 225 and left <= 20

@@ -1,0 +1,43 @@
+"""Dates in the ways that people write them: `11 September 1161`, `September 11, 1161`, `2024-01-26`, `1 June 2011`."""
+
+import re
+
+from score.answers.text import clean
+
+_MONTHS = "january february march april may june july august september october november december".split()
+_MONTH = "(?P<month>" + "|".join(f"{name[:3]}(?:{name[3:]})?" if name != "may" else "may" for name in _MONTHS) + r")\.?"
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_YEAR = r"(?P<year>\d{3,4})"
+_FORMS = [
+    re.compile(form)
+    for form in (
+        rf"(?:the )?{_DAY} (?:of )?{_MONTH},? {_YEAR}",
+        rf"{_MONTH} {_DAY},? {_YEAR}",
+        rf"{_MONTH},? (?:of )?{_YEAR}",
+        r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})",
+        r"(?P<year>\d{4})年(?P<month>\d{1,2})月(?P<day>\d{1,2})日",
+        r"(?P<year>[12]\d{3})",
+    )
+]
+Date = tuple[int, int | None, int | None]
+
+
+def date(text: str) -> Date | None:
+    """(year, month, day), with None for what is not given; None if the text is no date."""
+    text = " ".join(clean(text).casefold().split())
+    for form in _FORMS:
+        if found := form.fullmatch(text):
+            parts = {"month": None, "day": None} | found.groupdict()
+            month, day = parts["month"], parts["day"]
+            if month and not month.isdigit():
+                month = str(1 + next(at for at, name in enumerate(_MONTHS) if name.startswith(month[:3])))
+            return int(parts["year"] or 0), int(month) if month else None, int(day) if day else None
+    return None
+
+
+def same_date(reference: Date, answer: Date) -> bool | None:
+    """None where they do not contradict each other, but one says more."""
+    if reference == answer:
+        return True
+    apart = any(a is not None and b is not None and a != b for a, b in zip(reference, answer, strict=True))
+    return False if apart else None
