@@ -4,8 +4,8 @@
 
 A real student comes pre-trained and can quote its question. A million random weights cannot: in the cold start alone
 they learn phrases by heart instead of copying them, with one seed in three for good. Here every sentence is drawn
-anew from the words of the training questions and of the encyclopedia, so that copying is all there is to learn; no
-sentence of a task, no operation and no answer occurs in it.
+anew from the words of the training questions and of the encyclopedia, so that copying is all there is to learn: nothing
+in it says what a sentence means, and no task is solved.
 """
 
 import argparse
@@ -22,7 +22,9 @@ from score.miniature.words import ORDINALS
 DATASET = "miniature_copying"
 ROWS = 12_800  # 1,600 training steps of 8
 WORDS_A_SENTENCE = (2, 5)
-TITLES = 0.15  # share of the texts made of the encyclopedia's many names: with them alone copying comes twice as late
+# Share of the texts made of the encyclopedia's many names. Few, because with all words drawn alike (650 instead of 129)
+# copying came after 900 steps instead of 550 (seed 2).
+TITLES = 0.15
 NUMBERS = 0.6  # share of the sentences with a number
 LARGEST_NUMBER = 999
 _WORD = re.compile(r"[^\W\d_]+")

@@ -36,7 +36,7 @@ HOPS = {"bc": (0.6, 0.4, 0), "mps": (0.3, 0.4, 0.3), "validation": (0, 0.5, 0.5)
 def make_world(seed: int, sizes: dict[str, int]) -> tuple[dict[str, list[Problem]], list[Problem]]:
     """The tasks of each split with their solutions, and the articles.
 
-    sizes: tasks per split; a tenth of each (rounded) are look-up questions. Missing splits take the default size.
+    sizes: tasks per split, `LOOKUP_SHARES` of them (rounded) look-up questions. Missing splits take the default size.
     """
     articles = encyclopedia(random.Random(f"{seed} encyclopedia"))
     seen: set[str] = set()
