@@ -2,8 +2,8 @@
 
 `CORPUS.bm25/` holds bm25s's own files, `offsets.npy` (where each passage begins in the JSONL) and `manifest.json`,
 which says which corpus was indexed: a corpus that has changed is indexed again. Processes that start together build
-once: one holds the lock, the others wait for it. Passages are read from the corpus when they are asked for, so that a search
-process holds little more than the vocabulary; the postings are shared by all processes through the page cache.
+once: one holds the lock, the others wait for it. Passages are read from the corpus when they are asked for, so that a
+search process holds little more than the vocabulary; the postings are shared by all processes through the page cache.
 """
 
 import errno
