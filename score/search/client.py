@@ -99,10 +99,13 @@ class SearchClient:
     async def _ask(self, query: str, count: int) -> tuple[Result, ...]:
         backend, cache = self._backend, self._cache
         assert backend is not None
-        if backend.max_query_chars is not None and len(query) > backend.max_query_chars:
-            raise QueryTooLong(
-                f"the query has {len(query)} characters; {backend.name} takes {backend.max_query_chars}: shorten it"
-            )
+        measures = (
+            ("characters", len(query), backend.max_query_chars),
+            ("words", len(query.split()), backend.max_query_words),
+        )
+        for unit, length, limit in measures:
+            if limit is not None and length > limit:
+                raise QueryTooLong(f"the query has {length} {unit}; {backend.name} takes {limit}: shorten it")
         line = self._line_of_this_loop()
         if cache is None:
             return await self._ask_with_retries(line, query, count)

@@ -22,6 +22,7 @@ class Brave(HttpBackend):
     key_variable = "BRAVE_API_KEY"
     requests_per_s = 1.0  # the free plan
     max_query_chars = 400
+    max_query_words = 50
 
     def request(self, query: str, count: int) -> dict[str, Any]:
         headers = {"X-Subscription-Token": self.key, "Accept": "application/json"}

@@ -24,7 +24,6 @@ class DuckDuckGo(HttpBackend):
     name = "duckduckgo"
     default_url = "https://html.duckduckgo.com/html/"
     requests_per_s = 0.5  # it refuses quicker clients
-    max_query_chars = 500
 
     def request(self, query: str, count: int) -> dict[str, Any]:
         payload = self._engine().build_payload(query, region="wt-wt", safesearch="moderate", timelimit=None)

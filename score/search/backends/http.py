@@ -33,8 +33,8 @@ class PassingFailure(ToolError):
 class HttpBackend(ABC):
     """A search server. Subclasses say what to send and how to read the answer.
 
-    `max_query_chars`: as its documentation says; None: no limit is documented. Raises `SettingsError` at once where a
-    key or an address is missing.
+    `max_query_chars`, `max_query_words`: as its documentation says; None: no limit is documented. Raises
+    `SettingsError` at once where a key is missing.
     """
 
     name: ClassVar[str]
@@ -42,6 +42,7 @@ class HttpBackend(ABC):
     key_variable: ClassVar[str | None] = None
     requests_per_s: ClassVar[float] = 10.0
     max_query_chars: ClassVar[int | None] = None
+    max_query_words: ClassVar[int | None] = None
 
     def __init__(self, settings: SearchSettings):
         self.url = settings.base_url or self.default_url

@@ -12,7 +12,6 @@ class Serper(HttpBackend):
     default_url = "https://google.serper.dev/search"
     key_variable = "SERPER_API_KEY"
     requests_per_s = 50.0
-    max_query_chars = 2048
 
     def request(self, query: str, count: int) -> dict[str, Any]:
         return {
