@@ -72,7 +72,7 @@ class Passages:
 
     def __init__(self, path: Path, offsets: Any):
         self.path, self._offsets = path, offsets
-        self._file = os.open(path, os.O_RDONLY)
+        self._file = open(path, "rb")  # open as long as the passages are used
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -81,9 +81,6 @@ class Passages:
         """Raises `ToolError` where the file is no longer the one that was indexed."""
         begin, end = int(self._offsets[number]), int(self._offsets[number + 1])
         try:
-            return read_line(os.pread(self._file, end - begin, begin), f"{self.path}: passage {number}")
+            return read_line(os.pread(self._file.fileno(), end - begin, begin), f"{self.path}: passage {number}")
         except DataError as error:
             raise ToolError(f"the corpus was changed while it is searched, start again: {error}") from None
-
-    def close(self) -> None:
-        os.close(self._file)

@@ -6,7 +6,6 @@ once: one holds the lock, the others wait for it. Passages are read from the cor
 search process holds little more than the vocabulary; the postings are shared by all processes through the page cache.
 """
 
-import errno
 import hashlib
 import json
 import logging
@@ -140,11 +139,9 @@ def ensure_index(corpus: Path, folder: Path | None = None) -> Path:
             if not _is_of(folder, corpus):  # another process may have built it meanwhile
                 _build(corpus, folder)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
         raise SettingsError(
-            f"the index of {corpus} cannot be written to {folder} ({error.strerror}): "
-            "set search.index to a folder that can be written"
+            f"the index of {corpus} cannot be written to {folder} ({error}): "
+            "set search.index to a folder that can be written, with room for it"
         ) from None
     return folder
 

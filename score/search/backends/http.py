@@ -52,7 +52,8 @@ class HttpBackend(ABC):
 
     def new_client(self) -> httpx.AsyncClient:
         """The connections, for one event loop."""
-        return httpx.AsyncClient(timeout=self._timeout_s, follow_redirects=True)
+        # A key is sent to the address that it was meant for and to no other.
+        return httpx.AsyncClient(timeout=self._timeout_s, follow_redirects=not self.key)
 
     @abstractmethod
     def request(self, query: str, count: int) -> dict[str, Any]:

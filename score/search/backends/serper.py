@@ -22,5 +22,5 @@ class Serper(HttpBackend):
         }
 
     def read(self, body: Any) -> list[Result]:
-        rows = body["organic"]
+        rows = body["organic"] if "organic" in body or "searchParameters" not in body else []
         return listed([(row["link"], row.get("title", ""), row.get("snippet", ""), None) for row in rows])

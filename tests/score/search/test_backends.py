@@ -321,6 +321,13 @@ def test_documents_without_scores_are_read_too() -> None:
     ]
 
 
+def test_a_key_is_not_carried_to_another_address() -> None:
+    with ProviderServer([Answer(TWO["serper"])]) as other:
+        moved = Answer("", 302, {"Location": other.address})
+        assert "302" in failure("serper", moved)
+    assert not other.asked
+
+
 def test_one_client_serves_one_event_loop_after_another() -> None:
     with ProviderServer([Answer(TWO["serper"])]) as server:
         client = SearchClient(settings("serper", server.address))
