@@ -4,7 +4,7 @@
 
 Generates a corpus (search_corpus.py: Zipf-like words from a seed, 100 a passage) in a temporary folder, which is
 deleted afterwards. Plain bm25s holds index and passages in memory and selects the best with its own `retrieve`; the
-ratio is of the median query. Both are asked the same queries in this run. "From disk": the pages of the files are given
+ratio is of the time that both take for the same queries in this run. "From disk": the pages of the files are given
 back to the system first; the time is that of a whole `python` process, from its start to its first answer.
 """
 
@@ -129,7 +129,7 @@ async def ask_server(server: subprocess.Popen[bytes], address: str, asked: list[
 
 
 def plain_bm25s(corpus: Path, asked: list[str]) -> dict[str, float]:
-    """Everything in memory: seconds to load, and the median and the 95th percentile of a query in milliseconds."""
+    """Everything in memory: seconds to load, and the mean, median and 95th percentile of a query in milliseconds."""
     began = time.perf_counter()
     index = bm25s.BM25.load(index_folder(corpus), mmap=False, show_progress=False)
     with open(corpus, encoding="utf-8") as lines:
@@ -143,6 +143,7 @@ def plain_bm25s(corpus: Path, asked: list[str]) -> dict[str, float]:
         times.append(1000 * (time.perf_counter() - began))
     return {
         "plain_load_s": loaded,
+        "plain_query_mean_ms": float(numpy.mean(times)),
         "plain_query_median_ms": float(numpy.percentile(times, 50)),
         "plain_query_p95_ms": float(numpy.percentile(times, 95)),
     }
@@ -170,9 +171,9 @@ def measure(corpus: Path, passages: int, seed: int) -> dict[str, float]:
     figures["queries_per_s"] = asyncio.run(through_client(corpus, asked))
     figures["served_queries_per_s"] = through_server(corpus, asked)
     same = asked[:NAIVE_QUERIES]
-    ours = float(numpy.percentile(one_by_one(index, same), 50))
+    figures["same_query_mean_ms"] = float(numpy.mean(one_by_one(index, same)))
     figures |= plain_bm25s(corpus, same)
-    figures["times_quicker_than_plain"] = figures["plain_query_median_ms"] / ours
+    figures["times_quicker_than_plain"] = figures["plain_query_mean_ms"] / figures["same_query_mean_ms"]
     return figures
 
 
