@@ -52,8 +52,10 @@ class HttpBackend(ABC):
 
     def new_client(self) -> httpx.AsyncClient:
         """The connections, for one event loop."""
+        # A server that asks for no key by itself may stand behind a gateway that does.
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key and not self.key_variable else {}
         # A key is sent to the address that it was meant for and to no other.
-        return httpx.AsyncClient(timeout=self._timeout_s, follow_redirects=not self.key)
+        return httpx.AsyncClient(timeout=self._timeout_s, follow_redirects=not self.key, headers=headers)
 
     @abstractmethod
     def request(self, query: str, count: int) -> dict[str, Any]:

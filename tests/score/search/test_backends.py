@@ -321,6 +321,12 @@ def test_documents_without_scores_are_read_too() -> None:
     ]
 
 
+def test_a_key_for_a_gateway_is_sent_as_a_bearer_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", "let-me-in")
+    _, server = search("retrieve", [Answer(TWO["retrieve"])], api_key_env="GATEWAY_KEY")
+    assert server.asked[0].headers["authorization"] == "Bearer let-me-in"
+
+
 def test_a_key_is_not_carried_to_another_address() -> None:
     with ProviderServer([Answer(TWO["serper"])]) as other:
         moved = Answer("", 302, {"Location": other.address})
