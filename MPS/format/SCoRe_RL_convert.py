@@ -16,13 +16,14 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
 
 from format.convert import report, settings_from_command_line  # noqa: E402
-from format.selection import draw, for_sft, normalised, readable  # noqa: E402
+from format.selection import for_sft, readable  # noqa: E402
 from format.settings import FormatSettings  # noqa: E402
 
 from score import cli  # noqa: E402
 from score.dialogue import render, render_plan, render_step  # noqa: E402
 from score.errors import DataError  # noqa: E402
 from score.manifest import write_manifest  # noqa: E402
+from score.questions import draw, normalised  # noqa: E402
 from score.trajectory import KeyStep, Trajectory  # noqa: E402
 
 
@@ -82,7 +83,7 @@ def rows(settings: FormatSettings, counts: Counter[str]) -> Iterator[dict[str, A
                 yield row_with_key_step(trajectory, key_step)
         else:
             kind, kept = ("easy", settings.rl.easy_kept) if trajectory.correct else ("hard", settings.rl.hard_kept)
-            if draw(question, kind, settings.seed) < kept:
+            if draw(normalised(question), kind, settings.seed) < kept:
                 counts[kind] += 1
                 yield row_without_key_step(trajectory)
             else:

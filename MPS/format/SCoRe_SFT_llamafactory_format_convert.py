@@ -14,9 +14,10 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
 
 from format.convert import convert  # noqa: E402
-from format.selection import draw, for_sft, readable  # noqa: E402
+from format.selection import for_sft, readable  # noqa: E402
 from format.settings import FormatSettings  # noqa: E402
 
+from score.questions import draw, normalised  # noqa: E402
 from score.trajectory import Trajectory  # noqa: E402
 
 
@@ -36,7 +37,7 @@ def select(settings: FormatSettings, counts: Counter[str]) -> Iterator[Trajector
         elif trajectory.key_steps:
             counts["corrected"] += 1
             yield trajectory
-        elif draw(question, "self-solved", settings.seed) < settings.sft.self_solved_kept:
+        elif draw(normalised(question), "self-solved", settings.seed) < settings.sft.self_solved_kept:
             counts["self-solved"] += 1
             yield trajectory
         else:
