@@ -1,11 +1,13 @@
 """Which trajectory goes where: decided per question by a hash, so that no order, restart or shard changes it."""
 
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from score.errors import DataError
 from score.questions import draw, normalised
-from score.trajectory import Trajectory, read_trajectories
+from score.recorded import Recorded, read_recorded
 
 
 def for_sft(question: str, share: float, seed: int) -> bool:
@@ -13,13 +15,11 @@ def for_sft(question: str, share: float, seed: int) -> bool:
     return draw(normalised(question), "sft or rl", seed) < share
 
 
-def readable(path: Path) -> Iterator[Trajectory | None]:
-    """The trajectories of a file; an unreadable line is named on stderr and yields None."""
-    import sys
-
-    for trajectory in read_trajectories(path):
+def readable(path: Path, counts: Counter[str]) -> Iterator[Recorded]:
+    """The trajectories of a file; an unreadable line is named on stderr and counted."""
+    for trajectory in read_recorded(path):
         if isinstance(trajectory, DataError):
+            counts["unreadable lines"] += 1
             print(f"left out: {trajectory}", file=sys.stderr)
-            yield None
         else:
             yield trajectory

@@ -1,6 +1,7 @@
 """The questions of any file of the project: tasks, trajectories, results, training data, as JSONL or a JSON array."""
 
 from collections.abc import Iterable, Iterator
+from glob import glob
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,3 +59,17 @@ def read_questions(paths: Iterable[str | Path]) -> Iterator[Question]:
 def _is_array(path: Path) -> bool:
     with open(path, "rb") as file:
         return file.read(4096).lstrip().startswith(b"[")
+
+
+def evaluation_files(patterns: Iterable[str]) -> list[Path]:
+    """The files that paths and patterns (`data/*.jsonl`) name. A pattern may match nothing; a path that is missing is
+    an error, raised as `DataError`."""
+    found: list[Path] = []
+    for pattern in patterns:
+        if any(sign in pattern for sign in "*?["):
+            found += map(Path, sorted(glob(pattern, recursive=True)))
+        elif Path(pattern).is_file():
+            found.append(Path(pattern))
+        else:
+            raise DataError(f"evaluation set {pattern} does not exist (looked from {Path.cwd()})")
+    return list(dict.fromkeys(found))

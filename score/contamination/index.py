@@ -19,23 +19,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
-
 from score.contamination.files import Question
+from score.contamination.settings import ContaminationSettings
 from score.questions import normalised, words
-from score.settings import Strict
 
 How = Literal["same question", "n-gram", "near duplicate"]
 Trigram = tuple[str, ...]
 PERMUTATIONS = 128
-
-
-class ContaminationSettings(Strict):
-    """`ngram` words in a row; `near` is the least Jaccard similarity of word trigrams; `common`: see above."""
-
-    ngram: int = Field(default=13, ge=3)
-    near: float = Field(default=0.7, gt=0, le=1)
-    common: int = Field(default=3, ge=1)
 
 
 @dataclass(frozen=True)
