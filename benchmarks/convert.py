@@ -73,14 +73,15 @@ def trajectories(number: int, kind: str, seed: int = 0) -> Iterator[dict[str, An
             row |= {"first_thought": plan, "steps": steps, "evaluation_result": {"equivalent": right, "by": "number"}}
         else:
             planned = {"thought": plan, "code": "", "observation": "No Code Executed.", "is_finished": False}
+            place = draw.randrange(len(steps) - 1)
             key_step = {
-                "teacher_guided_step": steps[0],
+                "teacher_guided_step": steps[place],
                 "student_mistake": [step(draw, last=False)],
-                "mistake_step_index": 1,
+                "mistake_step_index": place + 1,
                 "correction_suggestion": draw.choice(SENTENCES),
                 "context_before_intervention": f"First thought: {plan}",
                 "is_valid": right,
-                "prefix_steps": [],
+                "prefix_steps": steps[:place],
                 "prefix_plan": plan,
             }
             row |= {

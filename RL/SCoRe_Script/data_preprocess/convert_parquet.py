@@ -9,6 +9,7 @@ are named (exit code 3), and an empty result stops. Departure from the paper: `w
 a key step start from the question without it, because RL from failed prefixes alone forgets how to start.
 """
 
+import os
 import sys
 import tempfile
 from array import array
@@ -16,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, get_args
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "RL")]
@@ -24,13 +25,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "RL")]
 import msgspec  # noqa: E402
 from pydantic import Field  # noqa: E402
 from rl_rows import Row, read  # noqa: E402
-from rl_settings import Mode  # noqa: E402
 
 from score import cli  # noqa: E402
 from score.errors import DataError, SettingsError  # noqa: E402
 from score.questions import draw  # noqa: E402
 from score.settings import Strict, load_settings  # noqa: E402
 
+Mode = Literal["standard", "long_horizon", "sparse_reward", "long_horizon_sparse"]
 DEFAULT = ROOT / "RL" / "configs" / "parquet.yaml"
 EXAMPLE = "cd RL && python SCoRe_Script/data_preprocess/convert_parquet.py --input ../MPS/output/math_mps_rl.json"
 
@@ -53,18 +54,22 @@ class ParquetSettings(Strict):
 
 def as_mode(row: Row, settings: ParquetSettings, counts: Counter[str]) -> Row:
     """The row as the mode wants it."""
-    without_key_step = {"chosen": "", "chosen_observation": "", "rejected": "", "rejected_observation": ""}
-    changes: dict[str, Any] = {"key_turn": 0}
     if row.chosen and draw(row.question, "whole question", settings.seed) < settings.whole_question_share:
         counts["started from the question instead"] += 1
-        return msgspec.structs.replace(row, **without_key_step, prompt=row.prompt[:1], key_turn=0)
+        row.prompt = row.prompt[:1]
+        drop_key_step(row)
+        return row
     if settings.mode.startswith("long_horizon"):
-        changes = {"key_turn": len(row.prompt) // 2, "prompt": row.prompt[:1]}
+        row.key_turn = len(row.prompt) // 2
+        row.prompt = row.prompt[:1]
     if settings.mode.endswith("sparse") or settings.mode == "sparse_reward":
-        changes |= without_key_step
-    row = msgspec.structs.replace(row, **changes)
+        drop_key_step(row)
     counts["with a key step" if row.chosen else "without a key step"] += 1
     return row
+
+
+def drop_key_step(row: Row) -> None:
+    row.chosen = row.chosen_observation = row.rejected = row.rejected_observation = ""
 
 
 class PromptLimit:
@@ -101,24 +106,30 @@ class Shuffled:
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)
         self._keys, self._ends = array("d"), array("Q", [0])
         encode = msgspec.msgpack.Encoder().encode
+        end = 0
         for row in rows:
-            text = encode(row)
-            self._file.write(text)
+            end += self._file.write(encode(row))
             self._keys.append(draw(row.question, "order", seed))
-            self._ends.append(self._ends[-1] + len(text))
+            self._ends.append(end)
+        self._file.flush()
 
     def __iter__(self) -> Iterator[Row]:
         import numpy as np
 
         decode = msgspec.msgpack.Decoder(Row).decode
+        ends, number = self._ends, self._file.fileno()
 
         def load(place: int) -> Row:
-            self._file.seek(self._ends[place])
-            return decode(self._file.read(self._ends[place + 1] - self._ends[place]))
+            return decode(os.pread(number, ends[place + 1] - ends[place], ends[place]))
 
-        order = map(int, np.argsort(np.frombuffer(self._keys), kind="stable")) if self._keys else iter(())
+        order = array("q")
+        if self._keys:
+            order.frombytes(np.argsort(np.frombuffer(self._keys), kind="stable").tobytes())
         for _, places in groupby(order, key=self._keys.__getitem__):  # a question's rows have one key
-            yield from sorted(map(load, places), key=lambda row: row.prompt[-1].content)
+            same_question = list(map(load, places))
+            if len(same_question) > 1:
+                same_question.sort(key=lambda row: row.prompt[-1].content)
+            yield from same_question
 
 
 def convert(settings: ParquetSettings) -> tuple[Counter[str], dict[str, Any]]:
@@ -156,7 +167,7 @@ def main() -> int:
     parser.add_argument("--input", help="the JSON file of MPS/format/SCoRe_RL_convert.py")
     parser.add_argument("--output", help="folder for train.parquet and val.parquet")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--mode", choices=list(Mode.__args__))  # type: ignore[attr-defined]
+    parser.add_argument("--mode", choices=get_args(Mode))
     arguments = parser.parse_args()
     named = ("input", "output", "seed", "mode")
     given = [f"{name}={getattr(arguments, name)}" for name in named if getattr(arguments, name) is not None]
