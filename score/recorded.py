@@ -3,7 +3,8 @@
 Millions of rows go through a converter, and making pydantic models costs more than all its other work. Here msgspec
 decodes a line straight into plain structures that hold what training data are made of. A line that it does not take
 as it is (a number for an id, a failed step, broken JSON) goes to `trajectory`, which alone decides what is readable
-and says what is wrong: both readers accept the same rows and give the same values.
+and says what is wrong: both readers accept the same rows and give the same values, but that a lone surrogate, which
+no file could hold, is an error here.
 """
 
 from collections.abc import Iterator
@@ -122,6 +123,18 @@ def _from_trajectory(trajectory: Trajectory) -> Recorded:
     return plain
 
 
+def _read_strictly(path: Path, number: int, line: bytes) -> Recorded | DataError:
+    strict = checked_row(path, number, parse_json_line(path, number, line))
+    if isinstance(strict, DataError):
+        return strict
+    recorded = _from_trajectory(strict)
+    try:
+        msgspec.json.encode(recorded)
+    except UnicodeEncodeError:  # half of a surrogate pair: JSON can escape it, a UTF-8 file cannot hold it
+        return DataError(f"{path}:{number}: text was cut within a character (a lone surrogate)")
+    return recorded
+
+
 def read_recorded(path: Path) -> Iterator[Recorded | DataError]:
     """Yield the trajectories of a file; a line that cannot be read yields a `DataError` naming its number."""
     if not path.is_file():
@@ -132,5 +145,4 @@ def read_recorded(path: Path) -> Iterator[Recorded | DataError]:
                 yield _recorded(_decode(line))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 if line.strip():
-                    slow = checked_row(path, number, parse_json_line(path, number, line))
-                    yield slow if isinstance(slow, DataError) else _from_trajectory(slow)
+                    yield _read_strictly(path, number, line)

@@ -49,6 +49,15 @@ class RlSelection(Strict):
     key_steps: Literal["first", "all"] = "first"
 
 
+class HubDataset(Strict):
+    """The Hugging Face dataset folder (format/hf_dataset.py). `license` is the hub's name of one; `other` is none."""
+
+    folder: Path = Path("output/hub")
+    license: str = "other"
+    title: str = "SCoRe trajectories"
+    description: str = "Trajectories and key steps made with the SCoRe toolkit."
+
+
 class FormatSettings(Strict):
     """`sft_share` of the mentored questions go to SFT, the others to RL; `seed` decides which.
 
@@ -63,3 +72,4 @@ class FormatSettings(Strict):
     bc: ToLlamaFactory
     sft: SftSelection
     rl: RlSelection
+    hub: HubDataset = HubDataset()

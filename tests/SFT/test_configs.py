@@ -30,7 +30,11 @@ def test_llamafactory_accepts_every_key_and_reads_it_as_meant(path: Path, tmp_pa
     from llamafactory.hparams import get_train_args
 
     given = values(path)
-    there = {"output_dir": str(tmp_path), "model_name_or_path": given.get("model_name_or_path", "student"), "use_cpu": True}
+    there = {
+        "output_dir": str(tmp_path),
+        "model_name_or_path": given.get("model_name_or_path", "student"),
+        "use_cpu": True,
+    }
     # DeepSpeed and bitsandbytes are not for CPUs: their keys are looked at below.
     asked = {key: value for key, value in given.items() if key not in ("deepspeed", "quantization_bit")}
     model, data, training, finetuning, _ = get_train_args(asked | there)
