@@ -75,6 +75,8 @@ class Index:
                 self._ngrams[ngram].append(number)
         for ngram in [ngram for ngram, where in self._ngrams.items() if len(where) > self.settings.common]:
             del self._ngrams[ngram]
+        # How few different trigrams one of the n-grams has ("0 0 0 ..." has one): with fewer known there is none.
+        self._fewest_in_ngram = min((len(set(_trigrams(list(ngram)))) for ngram in self._ngrams), default=1)
         self._lsh: Any = None
 
     def __len__(self) -> int:
@@ -91,21 +93,25 @@ class Index:
             return []
         same = self._same.get(normalised(question))
         tokens = words(question)
-        trigrams = _trigrams(tokens)
-        known = bytes(map(self._known.__contains__, trigrams))
+        shingles = set(zip(tokens, tokens[1:], tokens[2:], strict=False)) or {tuple(tokens)}
+        known = len(shingles & self._known)
         found: dict[int, Overlap] = {}
         if same is not None:
             found[same] = Overlap(question, self.items[same], "same question", "")
-        if b"\1" * (self.settings.ngram - 2) in known:
+        if known >= self._fewest_in_ngram and self._has_known_run(tokens):
             for ngram in self._runs(tokens):
                 for number in self._ngrams.get(ngram, ()):
                     found.setdefault(number, Overlap(question, self.items[number], "n-gram", " ".join(ngram)))
-        shingles = frozenset(trigrams)
-        if known.count(1) >= self.settings.near * len(shingles):
-            for number, similarity in self._near(shingles):
+        if known >= self.settings.near * len(shingles):
+            for number, similarity in self._near(frozenset(shingles)):
                 detail = f"similarity {similarity:.2f}"
                 found.setdefault(number, Overlap(question, self.items[number], "near duplicate", detail))
         return list(found.values())
+
+    def _has_known_run(self, tokens: list[str]) -> bool:
+        """Are as many trigrams known in a row as an n-gram has?"""
+        known = bytes(map(self._known.__contains__, _trigrams(tokens)))
+        return b"\1" * (self.settings.ngram - 2) in known
 
     def _runs(self, tokens: list[str]) -> list[tuple[str, ...]]:
         length = self.settings.ngram
