@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,12 @@ def test_the_short_cut_over_trigrams_loses_no_near_duplicate() -> None:
             found = index.find(" ".join(tokens))
             missed += found is None or found.item != item
     assert near > 100 and missed == 0
+
+
+def test_words_are_those_of_the_regular_expression() -> None:
+    text = "".join(map(chr, range(128))) + r" Let $x_1 = \frac{1}{2}$; f(x)+G\tA\x00b"
+    assert words(text) == re.findall(r"\w+", text.casefold())
+    assert words(text + " É-ß") == [*re.findall(r"\w+", text.casefold()), "é", "ss"]
 
 
 def test_every_marked_item_is_named_with_its_training_question(tmp_path: Path) -> None:
