@@ -136,7 +136,7 @@ def what_to_fetch(settings: TaskSettings, names: list[str], why: str) -> str:
 
 
 class Builder:
-    """Writes the task files; memory holds 16 bytes for each question and the evaluation sets' index."""
+    """Writes the task files; memory holds a fingerprint and an id for each task, and the evaluation sets' index."""
 
     def __init__(self, settings: TaskSettings, files: ExitStack):
         self.settings = settings
