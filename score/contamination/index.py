@@ -93,7 +93,7 @@ class Index:
             return []
         same = self._same.get(normalised(question))
         tokens = words(question)
-        shingles = set(zip(tokens, tokens[1:], tokens[2:], strict=False)) or {tuple(tokens)}
+        shingles: set[Trigram] = set(zip(tokens, tokens[1:], tokens[2:], strict=False)) or {tuple(tokens)}
         known = len(shingles & self._known)
         found: dict[int, Overlap] = {}
         if same is not None:
