@@ -275,3 +275,16 @@ def test_a_dry_run_of_a_begun_file_estimates_from_its_rows(quick: Runs) -> None:
     assert len(quick.server.asked) == asked + 1
     assert "30 to do" in ran.stdout and "30 calls, 300 tokens read, 150 written" in ran.stdout
     assert {path: path.read_bytes() for path in quick.folder.iterdir()} == held
+
+
+def test_ray_runs_the_shards_and_merges_them(quick: Runs) -> None:
+    ran = quick.run("--ray", "local", "--ray-shards", "2")
+    assert ran.returncode == 0, ran.stderr
+    assert quick.units() == ALL and "40 rows of 2 shards" in ran.stdout
+    assert all((quick.folder / f"out.shard-{index}-of-2.jsonl").is_file() for index in (1, 2))
+    again = quick.run("--ray", "local", "--ray-shards", "2")
+    assert again.returncode == 0 and len(quick.server.asked) == TASKS + 4, "a second call repeats no task"
+    assert quick.beside("summary")["skipped"] == TASKS
+    assert quick.run().returncode == 0
+    refused = quick.run("--ray", "local")
+    assert refused.returncode == 2 and "was not merged from shards" in refused.stderr
