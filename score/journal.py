@@ -174,5 +174,6 @@ class Journal:
 
     def _unlock(self) -> None:
         self._holder.unlink(missing_ok=True)
-        self._lock.release()
+        # While the lock is held: whoever opened the file before sees that it is gone, and opens the new one.
         Path(f"{self.path}.lock").unlink(missing_ok=True)
+        self._lock.release()
