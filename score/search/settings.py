@@ -1,7 +1,7 @@
 """The settings of `web_search`: the `search:` section of every phase's configuration (configs/tools.yaml)."""
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -47,3 +47,7 @@ class SearchSettings(Strict):
     timeout_s: float = Field(default=20, gt=0)
     attempts: int = Field(default=4, gt=0)
     cache: CacheSettings = CacheSettings()
+
+    operational: ClassVar[frozenset[str]] = frozenset(
+        {"base_url", "api_key_env", "requests_per_s", "concurrency", "timeout_s", "attempts", "cache"}
+    )
