@@ -38,7 +38,9 @@ def main() -> int:
     settings = load_settings(BCSettings, options.config, overrides)
 
     def cast(company: Company) -> tuple[BehaviourCloning, list[Teacher]]:
-        teacher = Teacher(company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps)
+        teacher = Teacher(
+            company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps, sampling=settings.sampling
+        )
         graph = BehaviourCloning(
             teacher,
             company.judge,

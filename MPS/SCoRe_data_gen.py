@@ -29,6 +29,7 @@ def main() -> int:
     # Heavy imports come after the arguments, so that --help answers at once.
     from generation import Company, MentoredSettings, generate
     from graphs.mentored import MentoredSolving
+    from graphs.rollouts import Rollouts
     from roles import Student, Teacher
 
     from score.settings import load_settings
@@ -38,8 +39,12 @@ def main() -> int:
     settings = load_settings(MentoredSettings, options.config, overrides)
 
     def cast(company: Company) -> tuple[MentoredSolving, list[Student | Teacher]]:
-        student = Student(company.endpoints["student"])
-        teacher = Teacher(company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps)
+        sampling = settings.sampling
+        student = Student(company.endpoints["student"], sampling.of("student"))
+        left_alone = Student(company.endpoints["student"], sampling.of("student") | sampling.of("rollout"), "rollout")
+        teacher = Teacher(
+            company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps, sampling=sampling
+        )
         graph = MentoredSolving(
             student,
             teacher,
@@ -50,8 +55,15 @@ def main() -> int:
             corrections=settings.corrections,
             localise_retries=settings.localise_retries,
             rewrites=settings.rewrites,
+            plan=settings.plan,
+            rollouts=Rollouts(left_alone, company.judge),
+            localizer=settings.localizer,
+            localizer_rollouts=settings.localizer_rollouts,
+            drop=settings.drop,
+            criticality=settings.criticality,
         )
-        return graph, [student, teacher]
+        rolls = settings.criticality > 0 or settings.localizer == "rollouts"
+        return graph, [student, *([left_alone] if rolls else []), teacher]
 
     return asyncio.run(generate(settings, "mentored solving", ["student", "teacher", "judge"], cast, mps_row))
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import Field
-from roles import PROMPTS
+from roles import PROMPTS, RoleSampling
 
 from score import judging
 from score.answers import Equivalence
@@ -30,7 +30,8 @@ FINE, SOME_FAILED, NOTHING_CORRECT = 0, 3, 4
 
 
 class GenerationSettings(Strict):
-    """What both generators need. `seed`, if given, is sent to the server of whoever acts: each turn gets its own."""
+    """What both generators need. `seed`, if given, is sent with every call but the judge's: each gets its own.
+    `sampling` goes over the endpoints' own, by role."""
 
     tasks: Path
     output: Path
@@ -40,6 +41,7 @@ class GenerationSettings(Strict):
     concurrency: int = Field(default=64, gt=0)
     limit: int | None = Field(default=None, gt=0)
     seed: int | None = None
+    sampling: RoleSampling = RoleSampling()
 
 
 class BCSettings(GenerationSettings):
@@ -50,12 +52,19 @@ class BCSettings(GenerationSettings):
 
 
 class MentoredSettings(GenerationSettings):
-    """Phase 2. `corrections` per task; `localise_retries` and `rewrites`: how often a reply may be asked for again."""
+    """Phase 2. `corrections` per task; `localise_retries` and `rewrites`: how often a reply may be asked for again.
+    `localizer: rollouts` finds the first step after which the success of `localizer_rollouts` rollouts drops by `drop`;
+    `criticality` is the number of rollouts that measure each correction, 0 for none (`graphs/rollouts.py`)."""
 
     max_steps: int = Field(default=8, gt=0)
     corrections: int = Field(default=3, ge=0)
     localise_retries: int = Field(default=2, ge=0)
     rewrites: int = Field(default=2, ge=0)
+    plan: bool = True
+    localizer: Literal["teacher", "rollouts"] = "teacher"
+    localizer_rollouts: int = Field(default=4, gt=0)
+    drop: float = Field(default=0.5, gt=0, le=1)
+    criticality: int = Field(default=0, ge=0)
 
 
 @dataclass
@@ -99,7 +108,7 @@ async def generate(
     await _check(endpoints)
     with Equivalence() as equivalence:
         async with Interpreter(settings.interpreter) as interpreter:
-            judge = Judge(equivalence, endpoints["judge"])
+            judge = Judge(equivalence, endpoints["judge"], settings.sampling.of("judge"))
             company = Company(endpoints, judge, interpreter, make_tools(settings.search))
             solver, speakers = cast(company)
             with Journal(settings.output) as journal:
@@ -113,7 +122,7 @@ async def generate(
         await endpoint.close()
     usage = {role: used for speaker in speakers for role, used in speaker.usage.items()}
     usage["judge"] = endpoints["judge"].usage
-    return _report(settings, summary, len(problems), usage, speakers, judge)
+    return _report(settings, summary, len(problems), usage, speakers, judge, endpoints)
 
 
 def _endpoint(role: str, endpoints: Endpoints) -> Endpoint:
@@ -146,6 +155,7 @@ def _report(
     usage: Mapping[str, Usage],
     speakers: Sequence[Accounts],
     judge: Judge,
+    endpoints: Mapping[str, Endpoint],
 ) -> int:
     """Print the table, write the manifest, decide the exit code. Trajectories are counted over the whole file, tokens
     over this run."""
@@ -165,13 +175,15 @@ def _report(
         "seconds": round(summary.seconds, 1),
         "usage": {role: used.__dict__ for role, used in usage.items()},
         "judged_by": dict(judge.decided),
+        "json_schema_refused": {role: e.schema_refusals for role, e in endpoints.items() if e.schema_refusals},
     }
     if isinstance(settings, MentoredSettings):
         counts["interventions"] = _interventions(trajectories)
         lines.append(("interventions", ", ".join(f"{name}: {n}" for name, n in counts["interventions"].items())))
-    for name in ("asked_again", "tolerated"):
+        counts["hard"] = dict(Counter(t.extra.get("error_analysis", "recorded") for t in trajectories if not t.correct))
+    for name in ("corrections", "asked_again", "tolerated"):
         total: Counter[str] = Counter()
-        for speaker in speakers:
+        for speaker in [*speakers, judge]:
             total.update(getattr(speaker, name, {}))
         counts[name] = dict(total)
         if total:

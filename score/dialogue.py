@@ -94,6 +94,7 @@ def parse_teacher(text: str) -> Reply:
     if "</think>" in text:
         text = _THINK.sub("", text)
         text = text.rsplit("</think>", 1)[-1]  # some servers swallow the opening tag
+        reply.tolerated.append("<think> block")
     fences = list(_FENCE.finditer(text))
     if fences:
         reply.code = fences[0].group(1).strip("\n")

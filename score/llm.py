@@ -3,7 +3,7 @@
 import asyncio
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from openai import (
     APIConnectionError,
@@ -22,6 +22,9 @@ from score.dialogue import Message
 from score.errors import ProviderError, SettingsError, TaskError
 from score.settings import Strict, secret
 
+EXTENSIONS = ("top_k", "repetition_penalty", "skip_special_tokens")
+REFUSED = (400, 422)  # what servers answer to a parameter that they do not take
+
 
 class Sampling(Strict):
     """What is sent with each call; None leaves a value to the server. top_k, repetition_penalty and
@@ -38,7 +41,8 @@ class Sampling(Strict):
 
 class EndpointSettings(Strict):
     """Who answers: an OpenAI-compatible server. `api_key_env` names the variable that holds the key (no variable:
-    the server needs no key). `stream` is for servers whose whole replies are edited (LLaMA-Factory's API)."""
+    the server needs no key). `stream` is for servers whose whole replies are edited (LLaMA-Factory's API).
+    `json_schema`: is a reply in JSON asked for with its schema? `auto` stops to where a server refuses it."""
 
     base_url: str
     model: str
@@ -48,6 +52,7 @@ class EndpointSettings(Strict):
     timeout_s: float = Field(default=300, gt=0)
     attempts: int = Field(default=5, gt=0)
     stream: bool = False
+    json_schema: Literal["auto", "on", "off"] = "auto"
 
 
 class Endpoints(Strict):
@@ -128,13 +133,8 @@ class Endpoint:
         key = secret(settings.api_key_env, f"the endpoint of the {role}") if settings.api_key_env else "EMPTY"
         self._client = AsyncOpenAI(base_url=settings.base_url, api_key=key, timeout=settings.timeout_s, max_retries=0)
         self._slots = asyncio.Semaphore(settings.concurrency)
-        sampling = settings.sampling.model_dump(exclude_none=True)
-        own = {
-            name: sampling.pop(name)
-            for name in ("top_k", "repetition_penalty", "skip_special_tokens")
-            if name in sampling
-        }
-        self._arguments: dict[str, Any] = sampling | ({"extra_body": own} if own else {})
+        self._arguments: dict[str, Any] = settings.sampling.model_dump(exclude_none=True)
+        self.schema_refusals = 0  # calls that were repeated without a JSON schema
 
     def __str__(self) -> str:
         return f"{self.role} ({self.settings.model} at {self.settings.base_url})"
@@ -179,6 +179,25 @@ class Endpoint:
             raise ProviderError(f"{self} answered {error.status_code}: {error.message}") from error
         raise AssertionError("unreachable: tenacity re-raises")
 
+    async def chat_json(
+        self, messages: list[Message], name: str, schema: dict[str, Any], **overrides: Any
+    ) -> Completion:
+        """`chat` for a reply in JSON, in the server's JSON mode with this schema where it has one. With `auto`, a call
+        that is refused with the schema and answered without settles that this server has none."""
+        mode = self.settings.json_schema
+        if mode == "off" or (mode == "auto" and self.schema_refusals):
+            return await self.chat(messages, **overrides)
+        form = {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+        try:
+            return await self.chat(messages, response_format=form, **overrides)
+        except ProviderError as error:
+            refused = isinstance(error.__cause__, APIStatusError) and error.__cause__.status_code in REFUSED
+            if mode == "on" or not refused:
+                raise
+        completion = await self.chat(messages, **overrides)
+        self.schema_refusals += 1
+        return completion
+
     async def check(self) -> None:
         """One small call, so that a wrong address or key stops a run before its first task. Raises `ProviderError`."""
         probe: list[Message] = [{"role": "user", "content": "Say OK."}]
@@ -196,8 +215,7 @@ class Endpoint:
             text, reason, counts = await self._streamed(messages, arguments)
         else:
             # `post` is the client's public way around the transformation of messages, a third of a call's CPU time.
-            own = arguments.pop("extra_body", {})
-            body = {"model": self.settings.model, "messages": messages, **arguments, **own}
+            body = {"model": self.settings.model, "messages": messages, **arguments}
             reply = await self._client.post("/chat/completions", cast_to=ChatCompletion, body=body)
             if not reply.choices or reply.choices[0].message.content is None:
                 raise ProviderError(f"{self} answered without content")
@@ -216,12 +234,14 @@ class Endpoint:
         """Text, finish reason, and the counts of prompt and completion tokens where the server sends them."""
         parts: list[str] = []
         reason, counts = "", None
+        own = {name: arguments.pop(name) for name in EXTENSIONS if name in arguments}
         create: Any = self._client.chat.completions.create  # its overloads want message types of its own
         stream = await create(
             model=self.settings.model,
             messages=messages,
             stream=True,
             stream_options={"include_usage": True},
+            extra_body=own,
             **arguments,
         )
         async for chunk in stream:

@@ -1,12 +1,11 @@
 """Where a text holds a reference answer or an equal form of it: numbers, numbers with a unit, dates, text."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 
 from score.answers import clean
 
-REMOVED = "[...]"
 SMALL = 10  # smaller whole numbers count as stated only where a sentence says that something is that number
 
 _NUMBER = re.compile(
@@ -85,12 +84,3 @@ def holds(text: str, reference: str) -> bool:
     if number is not None:
         return any(value(found[0]) == number for found in _NUMBER.finditer(text))
     return mentioned(text, reference)
-
-
-def redact(text: str, references: Sequence[str], seen: str) -> str:
-    """The text with the reference answers taken out, except those that the student had seen."""
-    for reference in references:
-        if not holds(seen, reference):
-            for start, end in reversed(list(mentions(text, reference))):
-                text = text[:start] + REMOVED + text[end:]
-    return text

@@ -26,6 +26,7 @@ from score.miniature.marking import (
     Attempt,
     Problem,
     corrected_step,
+    diagnose_step,
     first_wrong_step,
     read_attempt,
     section,
@@ -107,7 +108,11 @@ class Expert:
 
     def localise(self, prompt: str) -> str:
         problem, attempt = self._problem(prompt), read_attempt(prompt)
-        blamed, diagnosis, suggestion = first_wrong_step(problem, attempt)
+        asked = re.search(r"^Diagnose step (\d+)\.\Z", prompt, re.MULTILINE)
+        if asked:
+            blamed, diagnosis, suggestion = diagnose_step(problem, attempt, int(asked.group(1)))
+        else:
+            blamed, diagnosis, suggestion = first_wrong_step(problem, attempt)
         if self._happens(self.wrong_blame):
             blamed = self.random.randint(1, len(attempt.steps) + 1)
         evidence = _evidence(attempt, blamed)

@@ -3,65 +3,21 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from graphs.mentored import MentoredSolving
-from roles import Student, Teacher
 
-from score.answers import Equivalence
 from score.errors import DataError
-from score.interpreter import Interpreter, InterpreterSettings
-from score.judging import Judge
-from score.llm import Endpoint, EndpointSettings
+from score.interpreter import InterpreterSettings
 from score.miniature.marking import Problem
-from score.search import SearchSettings
 from score.tasks import Task
-from score.tools import make_tools
 from score.trajectory import Trajectory, mps_row, parse_row, read_trajectories
 from tests.chat_server import ChatServer
+from tests.MPS.conftest import solve_all
 
 StudentUrl = Callable[[str], str]
 Solve = Callable[..., list[Trajectory]]
-
-
-@pytest.fixture
-def solve(world: Path, expert_url: str, student_url: StudentUrl) -> Solve:
-    """Run the graph on tasks with a student of this habit; `teacher_url` for another teacher than the expert."""
-
-    def run(
-        tasks: Sequence[Task], mistake: str, teacher_url: str = expert_url, corrections: int = 3
-    ) -> list[Trajectory]:
-        return asyncio.run(_solve(tasks, student_url(mistake), teacher_url, world / "encyclopedia.jsonl", corrections))
-
-    return run
-
-
-async def _solve(
-    tasks: Sequence[Task],
-    student_url: str,
-    teacher_url: str,
-    corpus: Path,
-    corrections: int,
-    interpreter_settings: InterpreterSettings | None = None,
-) -> list[Trajectory]:
-    student = Endpoint("student", EndpointSettings(base_url=student_url, model="student"))
-    teacher = Endpoint("teacher", EndpointSettings(base_url=teacher_url, model="miniature-expert"))
-    tools = make_tools(SearchSettings(backend="local", corpus=corpus))
-    with Equivalence() as equivalence:
-        async with Interpreter(interpreter_settings or InterpreterSettings(preload=["math"])) as interpreter:
-            graph = MentoredSolving(
-                Student(student),
-                Teacher(teacher, list(tools), max_steps=8),
-                Judge(equivalence, teacher),
-                interpreter,
-                tools,
-                max_steps=8,
-                corrections=corrections,
-            )
-            solved: list[Awaitable[Trajectory]] = [graph.solve(task) for task in tasks]
-            return list(await asyncio.gather(*solved))
 
 
 def of_length(tasks: Sequence[Task], problems: dict[str, Problem], least: int, kind: str = "word") -> list[Task]:
@@ -160,7 +116,7 @@ def test_a_step_that_had_to_be_killed_costs_no_variables(world: Path, snapshots:
     settings = InterpreterSettings(preload=["math"], step_timeout_s=1, snapshots=snapshots)
     task = Task(id="1", question="What is x?", true_answer="5")
     corpus = world / "encyclopedia.jsonl"
-    (trajectory,) = asyncio.run(_solve([task], student.address, student.address, corpus, 0, settings))
+    (trajectory,) = asyncio.run(solve_all([task], student.address, student.address, corpus, settings, corrections=0))
     student.close()
     assert [step.status for step in trajectory.steps] == ["ok", "timeout", "ok", "ok"]
     assert trajectory.steps[2].observation == "6" and trajectory.correct

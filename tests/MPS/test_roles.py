@@ -100,7 +100,7 @@ def test_a_reply_without_code_is_asked_again_once_and_then_fails_the_task(say: S
 def test_what_was_tolerated_is_counted(say: Say) -> None:
     step, teacher = ask(say("<think>Hm.</think>Count.\n```python\nprint(1)\n```"), "act", Episode(TASK.question, 8))
     assert (step.thought, step.code) == ("Count.", "print(1)")
-    assert teacher.tolerated["no Thought:"] == 1
+    assert teacher.tolerated == {"act: no Thought:": 1, "act: <think> block": 1}
 
 
 def test_the_localiser_is_believed_only_with_evidence_from_the_step(say: Say) -> None:
