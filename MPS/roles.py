@@ -183,7 +183,8 @@ class Teacher:
             self.corrections[f"given up: {problem.reason}"] += 1
             raise
         self.corrections["written"] += 1
-        self.corrections["written after a leak"] += bool(leaks)
+        if leaks:
+            self.corrections["written after a leak"] += 1
         return step
 
     def _tolerate(self, role: str) -> Callable[[Iterable[str]], None]:

@@ -174,4 +174,6 @@ async def solve_all(
             solved: list[Awaitable[Trajectory]] = [
                 graph.solve(task, own) for task, own in zip(tasks, seeds, strict=True)
             ]
-            return list(await asyncio.gather(*solved))
+            trajectories = list(await asyncio.gather(*solved))
+    await asyncio.gather(student.close(), teacher.close())
+    return trajectories

@@ -54,7 +54,7 @@ def reply(problem: Problem, messages: list[dict[str, str]], mistake: str, seed: 
     if mistake == "stuck":
         return render_step(Step(thought="On.", code=keyed[min(progress(problem, steps), len(keyed) - 1)].code))
     if mistake == "crash" and progress(problem, steps) == 1 and len(problem.work) > 1:
-        return render_step(Step(thought="On.", code="import os\nos._exit(9)"))
+        return render_step(Step(thought="On.", code="import os\nos._exit(251)"))
     if mistake == "mute" and len(steps) == 1:
         return "<thought>I am thinking.</thought>"
     if mistake == "early" and len(steps) == 1:

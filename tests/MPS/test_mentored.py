@@ -69,7 +69,7 @@ def test_the_corrected_step_runs_in_the_state_before_the_mistake(
         assert [step.observation for step in trajectory.steps] == [step.value for step in (*problem.work, problem.last)]
 
 
-@pytest.mark.parametrize("mistake", ["stuck", "mute", "early"])
+@pytest.mark.parametrize("mistake", ["stuck", "mute", "early", "crash"])
 def test_attempts_without_an_answer_or_with_a_hasty_one_are_mentored_too(
     solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem], mistake: str
 ) -> None:
@@ -79,6 +79,28 @@ def test_attempts_without_an_answer_or_with_a_hasty_one_are_mentored_too(
         assert trajectory.correct
         assert [key_step.mistake_step_index for key_step in trajectory.key_steps] == [2]
         assert trajectory.key_steps[0].is_valid
+
+
+def test_what_ended_a_rows_attempt_was_judged_by_somebody_on_something(
+    solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem]
+) -> None:
+    for trajectory in solve(of_length(mps_tasks, problems, least=3)[:3], "wrong"):
+        result = json.loads(json.dumps(mps_row(trajectory)))["evaluation_result"]
+        assert result["is_correct"] and result["by"]
+        assert result["compared"] == {"references": trajectory.task.references, "answer": trajectory.answer}
+        assert parse_row(json.loads(json.dumps(mps_row(trajectory)))).verdict == trajectory.verdict
+
+
+def test_without_a_plan_the_first_turn_is_an_action_and_no_plan_is_blamed(world: Path, mps_tasks: list[Task]) -> None:
+    blame = {"step": 1, "evidence": "(no plan)", "diagnosis": "None.", "suggestion": "Plan."}
+    teacher, student = ChatServer([json.dumps(blame)]), ChatServer(["I think.", "<code>final_answer_print(-1)</code>"])
+    task, corpus = mps_tasks[0], world / "encyclopedia.jsonl"
+    (trajectory,) = asyncio.run(solve_all([task], student.address, teacher.address, corpus, plan=False))
+    teacher.close()
+    student.close()
+    assert trajectory.plan is None and trajectory.steps[0].status == "unreadable"
+    assert trajectory.is_hard and trajectory.extra["error_analysis"] == "not localised: no such step"
+    assert '"step" must be a number from 2 to 3' in teacher.asked[-1][-1]["content"]
 
 
 def test_a_student_that_outgrows_its_context_ends_as_a_hard_sample(
