@@ -220,12 +220,12 @@ class Teacher:
             {"role": "system", "content": self._systems[role]},
             {"role": "user", "content": prompt},
         ]
-        overrides = ({} if seed is None else {"seed": seed}) | self._sampling.of(role)
+        overrides: dict[str, Any] = ({} if seed is None else {"seed": seed}) | self._sampling.of(role)
         while True:
             if schema is None:
-                completion = await self.endpoint.chat(messages, **overrides)
+                completion = await self.endpoint.chat(messages, purpose=role, **overrides)
             else:
-                completion = await self.endpoint.chat_json(messages, role, schema, **overrides)
+                completion = await self.endpoint.chat_json(messages, role, schema, purpose=role, **overrides)
             self.usage.setdefault(role, Usage()).add(completion.usage)
             try:
                 return read(completion.text)
@@ -279,7 +279,7 @@ class Student:
 
     async def reply(self, episode: Episode, seed: int | None = None) -> str:
         """The student's next turn. Raises `ProviderError`, and `TaskError` if the dialogue outgrew its context."""
-        overrides = ({} if seed is None else {"seed": seed}) | self._sampling
-        completion = await self.endpoint.chat(episode.messages(), **overrides)
+        overrides: dict[str, Any] = ({} if seed is None else {"seed": seed}) | self._sampling
+        completion = await self.endpoint.chat(episode.messages(), purpose=self._role, **overrides)
         self.usage[self._role].add(completion.usage)
         return completion.text

@@ -148,13 +148,14 @@ def test_outcomes_that_cannot_be_judged_are_left_out_and_none_at_all_is_a_failur
         task = Task(id="1", question="Where?", true_answer="Oslo")
         with Equivalence(workers=1) as equivalence:
             async with Interpreter(InterpreterSettings(preload=["math"])) as interpreter:
-                student = Student(Endpoint("student", EndpointSettings(base_url=server.address, model="s")))
-                rollouts = Rollouts(student, Judge(equivalence, None))
+                endpoint = Endpoint("student", EndpointSettings(base_url=server.address, model="s"))
+                rollouts = Rollouts(Student(endpoint), Judge(equivalence, None))
                 async with await interpreter.open() as session:
                     start = Episode(task.question, 8, "I know.")
                     try:
                         return await rollouts.successes(task, start, session, len(answers), None)
                     finally:
+                        await endpoint.close()
                         server.close()
 
     assert asyncio.run(measure("Oslo", "somewhere in Norway", "oslo")) == (2, 2)
@@ -164,13 +165,15 @@ def test_outcomes_that_cannot_be_judged_are_left_out_and_none_at_all_is_a_failur
 
 def test_rollouts_leave_no_session_behind(world: Path, tasks: list[Task], student_url: Callable[[str], str]) -> None:
     async def measure() -> int:
-        student = Student(Endpoint("student", EndpointSettings(base_url=student_url("wrong"), model="student")))
+        endpoint = Endpoint("student", EndpointSettings(base_url=student_url("wrong"), model="student"))
+        student = Student(endpoint)
         with Equivalence(workers=1) as equivalence:
             async with Interpreter(InterpreterSettings(preload=["math"])) as interpreter:
                 async with await interpreter.open() as session:
                     start = Episode(tasks[0].question, 8)
                     found = await Rollouts(student, Judge(equivalence, None)).successes(tasks[0], start, session, 3, 7)
                     assert found == (0, 3)
+                    await endpoint.close()
                     return len(interpreter._sessions)
 
     assert asyncio.run(measure()) == 1
