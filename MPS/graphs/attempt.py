@@ -45,6 +45,12 @@ class Attempt:
         digest = hashlib.sha256(repr((self.seed, len(self.key_steps), *what)).encode()).digest()
         return int.from_bytes(digest[:4], "big") >> 2
 
+    def taught(self) -> dict[int, KeyStep]:
+        """The steps that the teacher wrote: number -> the key step, where the attempt still holds it."""
+        episode = self.episode
+        held = [key_step for key_step in self.key_steps if still_holds(key_step, episode.plan, episode.steps)]
+        return {key_step.mistake_step_index + 1: key_step for key_step in held}
+
     def prefix(self, number: int) -> tuple[Episode, Session]:
         """The first `number` steps (the plan is step 1) and the interpreter after them."""
         whole = self.episode
@@ -70,14 +76,10 @@ def make_key_step(attempt: Attempt, diagnosis: Diagnosis, step: Step, localised_
     steps = all_steps(episode)
     index = diagnosis.step - 1
     # A step that the teacher wrote is not the student's mistake: then the mistakes made there before it count.
-    earlier = [
-        key_step
-        for key_step in attempt.key_steps
-        if key_step.mistake_step_index == index and still_holds(key_step, episode.plan, episode.steps)
-    ]
+    earlier = attempt.taught().get(diagnosis.step)
     return KeyStep(
         teacher_guided_step=step,
-        student_mistake=list(earlier[-1].student_mistake) if earlier else [steps[index]],
+        student_mistake=list(earlier.student_mistake) if earlier else [steps[index]],
         mistake_step_index=index,
         correction_suggestion=f"{diagnosis.diagnosis} {diagnosis.suggestion}",
         context_before_intervention=show_steps(steps[:index]) or "None",

@@ -3,12 +3,13 @@
 Each rollout goes on from a prefix in a fork of the interpreter's state after it; only its outcome is judged. The limit
 of steps is the whole attempt's. Two uses:
 
-- `first_drop` localises an error without a teacher: step i is to blame if i is the first step with
+- `first_drop` localises an error without a teacher: step i is to blame if i is the student's first step with
   p(i - 1) - p(i) >= drop, where p(i) is the rate of success after the first i steps, the plan being step 1, and p(0)
-  that from the question. After the last step p is 0 and needs no rollouts: the attempt is known to have failed. The
-  steps are measured in order, and no further than needed. Bisection would need fewer rollouts, but finds some drop and
-  not the first, because p need not fall monotonously. (Estimating a step's worth by the outcomes of completions goes
-  back to Math-Shepherd, arXiv 2312.08935.)
+  that from the question. Steps that the teacher wrote are passed over: by chance they would be blamed again. After the
+  last step p is 0 and needs no rollouts: the attempt is known to have failed. The steps are measured in order, and no
+  further than needed. Bisection would need fewer rollouts, but finds some drop and not the first, because p need not
+  fall monotonously. (Estimating a step's worth by the outcomes of completions goes back to Math-Shepherd,
+  arXiv 2312.08935.)
 - `weigh` measures how critical an error was and how good its correction is: p before the step, without and with the
   teacher's step. These rollouts are never those that localised the step: there the step was chosen because p before it
   happened to be high, which would flatter the estimate.
@@ -55,13 +56,18 @@ class Rollouts:
         return sum(outcome is True for outcome in outcomes), k - len(unjudged)
 
     async def first_drop(self, attempt: Attempt, k: int, drop: float) -> int | None:
-        """The number of the first step after which success drops (1 is the plan), None if it never drops so far.
-        What was measured is kept in `attempt.successes`."""
+        """The number of the student's first step after which success drops (1 is the plan), None if it never drops so
+        far. What was measured is kept in `attempt.successes`."""
         last = len(attempt.episode.steps) + 1
+        taught = attempt.taught()
         for number in range(last + 1):
             if number == len(attempt.successes):
                 attempt.successes.append(await self._after(attempt, number, last, k))
-            if number and rate(attempt.successes[number - 1]) - rate(attempt.successes[number]) >= drop - 1e-9:
+            if (
+                number
+                and number not in taught
+                and rate(attempt.successes[number - 1]) - rate(attempt.successes[number]) >= drop - 1e-9
+            ):
                 return number
         return None
 

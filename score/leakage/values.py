@@ -17,7 +17,11 @@ _STATES = r"(?:\b(?:is|are|be|equals?|gives?|yields?|get|answer|result|value)\b|
 
 
 def value(text: str) -> Fraction | None:
-    """The exact value of a number as texts and LaTeX write it, None for anything else."""
+    """The exact value of a number as texts and LaTeX write it, None for anything else.
+
+    Not `score.answers`' `number`: that reads a whole answer (`third`, `2 million`, `12%`), while here every number of a
+    long text is looked at, where `third` is a word.
+    """
     text = text.strip().replace(",", "").replace(" ", "")
     text = re.sub(r"\\[dt]?frac\{(-?\d+)\}\{(\d+)\}", r"\1/\2", text)
     if len(text) > 60 or re.search(r"e[-+]?\d{4}", text, re.IGNORECASE):

@@ -18,7 +18,7 @@ from score.judging import Judge
 from score.llm import Endpoint, EndpointSettings
 from score.miniature.marking import Problem
 from score.tasks import Task
-from score.trajectory import Step, Successes, Trajectory, mps_row, parse_row
+from score.trajectory import KeyStep, Step, Successes, Trajectory, mps_row, parse_row
 from tests.chat_server import ChatServer
 from tests.MPS.test_mentored import of_length
 
@@ -137,6 +137,19 @@ def test_the_first_drop_is_blamed_and_no_more_is_measured(
     assert rollouts.measured == measured
     assert asyncio.run(rollouts.first_drop(attempt, 4, drop)) == blamed
     assert rollouts.measured == measured, "what was measured is not measured again"
+
+
+def test_a_step_that_the_teacher_wrote_is_not_blamed_again() -> None:
+    steps = [Step(thought=str(number), code="pass") for number in range(3)]
+    sessions: list[object] = [object()] * 4
+    attempt = Attempt(Task(id="1", question="?", true_answer="1"), Episode("?", 8, "plan", steps), sessions)  # type: ignore[arg-type]
+    taught = KeyStep(
+        teacher_guided_step=steps[0], student_mistake=[], mistake_step_index=1, prefix_plan="plan", prefix_steps=[]
+    )
+    attempt.key_steps.append(taught)
+    assert asyncio.run(Counted((4, 4), (4, 4), (1, 4), (0, 4)).first_drop(attempt, 4, 0.5)) is None
+    attempt.successes.clear()
+    assert asyncio.run(Counted((4, 4), (4, 4), (2, 4), (0, 4)).first_drop(attempt, 4, 0.5)) == 3
 
 
 def test_outcomes_that_cannot_be_judged_are_left_out_and_none_at_all_is_a_failure() -> None:
