@@ -81,8 +81,8 @@ class Teacher:
     """The strong model as planner, actor, localiser and corrector; safe to use from many tasks at once.
 
     `usage` sums what each role cost, `tolerated` what was read although it was not as asked, `asked_again` the
-    replies that could not be used, both by role and reason. `corrections` counts those "asked for", "written", "written
-    after a leak", and "given up" by reason.
+    replies that could not be used, both by role and reason. `correcting` counts corrections "asked for", "written",
+    "written after a leak", and "given up" by reason.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Teacher:
         self.usage: dict[str, Usage] = {}
         self.tolerated: Counter[str] = Counter()
         self.asked_again: Counter[str] = Counter()
-        self.corrections: Counter[str] = Counter()
+        self.correcting: Counter[str] = Counter()
         self._sampling = sampling or RoleSampling()
         self._tools = "\n".join(f"- {TOOLS[name]}" for name in (*tools, "final_answer_print"))
         self._systems = {
@@ -176,15 +176,15 @@ class Teacher:
                 raise NotAsAsked(f"This step cannot be used: {leak}.", "leak")
             return step
 
-        self.corrections["asked for"] += 1
+        self.correcting["asked for"] += 1
         try:
             step = await self._ask("correct", prompt, read, retries=retries, seed=seed)
         except NotAsAsked as problem:
-            self.corrections[f"given up: {problem.reason}"] += 1
+            self.correcting[f"given up: {problem.reason}"] += 1
             raise
-        self.corrections["written"] += 1
+        self.correcting["written"] += 1
         if leaks:
-            self.corrections["written after a leak"] += 1
+            self.correcting["written after a leak"] += 1
         return step
 
     def _tolerate(self, role: str) -> Callable[[Iterable[str]], None]:

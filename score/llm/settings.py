@@ -27,7 +27,7 @@ class EndpointSettings(Strict):
     `concurrency` calls are in flight at most; `requests_per_minute` and `tokens_per_minute` (prompt and completion) are
     the account's limits, None for a server of one's own. A call is tried `attempts` times. When the server does not
     answer at all (`outage_after` failures in a row) everybody waits until it does again, for `give_up_after_s` at most.
-    `json_schema`: is a reply in JSON asked for with its schema? `auto` stops to where the server refuses it.
+    `json_schema`: is a reply in JSON asked for with its schema? `auto` stops to where a server refuses it.
     """
 
     base_url: str

@@ -49,5 +49,5 @@ def test_none_of_some_hundred_corrections_is_taken_for_a_leak(
 
     teacher, corrections = asyncio.run(correct_all())
     assert corrections >= 200
-    assert teacher.corrections == {"asked for": corrections, "written": corrections}
+    assert teacher.correcting == {"asked for": corrections, "written": corrections}
     assert not teacher.asked_again
