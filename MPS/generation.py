@@ -118,6 +118,9 @@ class Statistics:
         self.judged_by: Counter[str] = Counter()
         self.hard_because: Counter[str] = Counter()
         self.mistakes_at: Counter[int] = Counter()
+        self.localised_by: Counter[str] = Counter()
+        # Rollouts around each correction: "without" and "with" -> [successes, rollouts].
+        self.criticality = {"without": [0, 0], "with": [0, 0]}
 
     def add(self, trajectory: Trajectory) -> None:
         self.rows += 1
@@ -132,6 +135,9 @@ class Statistics:
         for key_step in trajectory.key_steps:
             self.valid_corrections += key_step.is_valid
             self.mistakes_at[key_step.mistake_step_index] += 1
+            self.localised_by[key_step.localised_by or "recorded"] += 1
+            for name, measured in (key_step.criticality or {}).items():
+                self.criticality[name] = [sum(pair) for pair in zip(self.criticality[name], measured, strict=True)]
 
 
 def findings(settings: GenerationSettings, output: Path, ledger: Ledger) -> Findings:
@@ -165,6 +171,8 @@ def mentored(settings: MentoredSettings, statistics: Statistics, ledger: Ledger,
     """Phase 2's part: interventions, where the mistakes were, leaks, and what a correction cost the teacher."""
     asked = ledger.counters().get("asked_again", Counter())
     rewrites = {what.removeprefix("correct: "): n for what, n in asked.items() if what.startswith("correct: ")}
+    correcting = ledger.counters().get("correcting", Counter())
+    leak_rate = correcting["leaked"] / correcting["asked for"] if correcting["asked for"] else None
     tokens = per(spent(ledger.entries(), ("localise", "correct")), statistics.corrections)
     whole = None
     if settings.baseline is not None:
@@ -177,6 +185,9 @@ def mentored(settings: MentoredSettings, statistics: Statistics, ledger: Ledger,
         "mistake_step_index": {str(index): n for index, n in sorted(statistics.mistakes_at.items())},
         "rewrites": rewrites,
         "leaks": rewrites.get("leak", 0),
+        "leak_rate": leak_rate,
+        "localised_by": dict(statistics.localised_by),
+        "criticality": statistics.criticality if settings.criticality else None,
         "teacher_tokens_per_intervention": tokens,
         "teacher_tokens_per_trajectory": whole,
     }
@@ -187,8 +198,15 @@ def mentored(settings: MentoredSettings, statistics: Statistics, ledger: Ledger,
         ("corrections", f"{statistics.corrections} ({statistics.valid_corrections} valid)"),
         ("mistakes at step", ", ".join(f"{i + 1}: {n}" for i, n in sorted(statistics.mistakes_at.items())) or "none"),
         ("corrections again", listed(rewrites) or "none"),
+        ("corrections that leaked", "unknown" if leak_rate is None else f"{100 * leak_rate:.1f} % of those asked for"),
         ("teacher's tokens", f"{number(tokens)} a correction{compared}"),
     ]
+    if settings.criticality:
+        rates = {name: per(100 * right, of) for name, (right, of) in statistics.criticality.items()}
+        said = f"without {number(rates['without'], '%')}, with {number(rates['with'], '%')} of the rollouts"
+        found.lines.append(("success at corrections", said))
+    if settings.localizer == "rollouts":
+        found.lines.append(("localised by", listed(statistics.localised_by) or "nobody"))
 
 
 def spent(entries: Entries, purposes: Sequence[str]) -> int | None:

@@ -81,8 +81,8 @@ class Teacher:
     """The strong model as planner, actor, localiser and corrector; safe to use from many tasks at once.
 
     `usage` sums what each role cost, `tolerated` what was read although it was not as asked, `asked_again` the
-    replies that could not be used, both by role and reason. `correcting` counts corrections "asked for", "written",
-    "written after a leak", and "given up" by reason.
+    replies that could not be used, both by role and reason. `correcting` counts corrections "asked for", "leaked" (in
+    one reply or more), "written", and "given up" by reason.
     """
 
     def __init__(
@@ -182,9 +182,10 @@ class Teacher:
         except NotAsAsked as problem:
             self.correcting[f"given up: {problem.reason}"] += 1
             raise
+        finally:
+            if leaks:
+                self.correcting["leaked"] += 1
         self.correcting["written"] += 1
-        if leaks:
-            self.correcting["written after a leak"] += 1
         return step
 
     def _tolerate(self, role: str) -> Callable[[Iterable[str]], None]:

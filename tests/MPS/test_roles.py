@@ -148,7 +148,7 @@ def test_a_leaking_correction_is_rewritten_up_to_a_limit(say: Say) -> None:
 def test_corrections_and_their_leaks_are_counted(say: Say) -> None:
     leaking, clean = fenced("It is 54.", "print(54)"), fenced("Half of them.", "m = n // 2\nprint(m)")
     _, teacher = ask(say(leaking, clean), "correct", TASK, attempt(), Diagnosis(**BLAME), retries=2)
-    assert teacher.correcting == {"asked for": 1, "written": 1, "written after a leak": 1}
+    assert teacher.correcting == {"asked for": 1, "leaked": 1, "written": 1}
 
     async def given_up() -> Teacher:
         endpoint = Endpoint("teacher", EndpointSettings(base_url=say(leaking).address, model="m"))
@@ -157,7 +157,7 @@ def test_corrections_and_their_leaks_are_counted(say: Say) -> None:
             await teacher.correct(TASK, attempt(), Diagnosis(**BLAME), retries=1)
         return teacher
 
-    assert asyncio.run(given_up()).correcting == {"asked for": 1, "given up: leak": 1}
+    assert asyncio.run(given_up()).correcting == {"asked for": 1, "leaked": 1, "given up: leak": 1}
 
 
 def test_a_step_that_was_found_otherwise_is_only_diagnosed(say: Say) -> None:
