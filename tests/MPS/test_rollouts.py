@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from score.judging import Judge
 from score.llm import Endpoint, EndpointSettings
 from score.miniature.marking import Problem
 from score.tasks import Task
-from score.trajectory import KeyStep, Step, Successes, Trajectory, mps_row, parse_row
+from score.trajectory import KeyStep, Step, Successes, Trajectory, mps_row, parse_row, read_trajectories
 from tests.chat_server import ChatServer
 from tests.MPS.test_mentored import of_length
 
@@ -190,3 +191,28 @@ def test_rollouts_leave_no_session_behind(world: Path, tasks: list[Task], studen
                     return len(interpreter._sessions)
 
     assert asyncio.run(measure()) == 1
+
+
+def test_the_script_reports_what_rollouts_measured(
+    run_script: Callable[..., subprocess.CompletedProcess[str]],
+    write_config: Callable[..., Path],
+    student_url: Callable[[str], str],
+    world: Path,
+    tmp_path: Path,
+) -> None:
+    config = write_config("SCoRe_data_gen_config.yaml", tasks=str(world / "mps.jsonl"), student=student_url("fickle"))
+    chosen = ["limit=8", "seed=1", "criticality=2", "localizer=rollouts", "sampling.rollout.temperature=1"]
+    ran = run_script("SCoRe_data_gen.py", "--config", str(config), *(f"--set={setting}" for setting in chosen))
+    assert ran.returncode == 0, ran.stderr
+    assert "success at corrections" in ran.stdout and "localised by" in ran.stdout
+    counts = json.loads((tmp_path / "out.jsonl.manifest.json").read_text())["counts"]
+    rows = [row for row in read_trajectories(tmp_path / "out.jsonl") if isinstance(row, Trajectory)]
+    key_steps = [key_step for row in rows for key_step in row.key_steps]
+    assert len(rows) == 8 and key_steps
+    for name in ("without", "with"):
+        measured = [key_step.criticality[name] for key_step in key_steps if key_step.criticality]
+        assert len(measured) == len(key_steps)
+        assert counts["criticality"][name] == [sum(right for right, _ in measured), sum(of for _, of in measured)]
+    assert sum(counts["localised_by"].values()) == len(key_steps)
+    assert counts["correcting"]["asked for"] == len(key_steps) and counts["leak_rate"] == 0
+    assert counts["usage"]["rollout"]["calls"] > counts["usage"]["student"]["calls"]
