@@ -6,7 +6,7 @@ Mistakes: `none`; `wrong` adds 97 to the result of its second action (of a look-
 prints its first result again and again until somebody else takes the second step; `mute` writes no code in its second
 action; `early` hands in its first result; `endless` fills its context; `mixed` takes one of these by task. Besides:
 `crash` ends its own process until somebody else takes the second step; `fickle` errs like `wrong` with
-every second seed.
+every second seed, and says its seed in its thoughts.
 """
 
 import argparse
@@ -38,14 +38,15 @@ def attempted(messages: list[dict[str, str]]) -> list[AttemptedStep]:
 
 def reply(problem: Problem, messages: list[dict[str, str]], mistake: str, seed: int = 0) -> str:
     """The student's next turn."""
-    if mistake == "fickle":
+    fickle = mistake == "fickle"
+    if fickle:
         mistake = "wrong" if random.Random(seed).random() < 0.5 else "none"
     if len(messages) == 1:
         return render_plan(problem.plan)
     steps = attempted(messages)
     keyed = [*problem.work, problem.last]
     following = keyed[min(len(steps), len(keyed) - 1)]
-    own = Step(thought=following.thought, code=following.code)
+    own = Step(thought=f"{following.thought} ({seed})" if fickle else following.thought, code=following.code)
     if mistake == "wrong" and len(steps) == 1 and following is not problem.last:
         is_sum = problem.kind == "word"
         own.code = own.code.replace("\nprint", " + 97\nprint") if is_sum else 'final_answer_print("Nowhere")'

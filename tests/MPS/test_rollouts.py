@@ -31,8 +31,8 @@ def tasks(mps_tasks: list[Task], problems: dict[str, Problem]) -> list[Task]:
     return of_length(mps_tasks, problems, least=3)[:3]
 
 
-def line(trajectory: Trajectory) -> list[tuple[str, str]]:
-    return [(step.code, step.observation) for step in trajectory.steps]
+def line(trajectory: Trajectory) -> list[tuple[str, str, str]]:
+    return [(step.thought, step.code, step.observation) for step in trajectory.steps]
 
 
 def test_criticality_tells_a_critical_error_from_a_slip(solve: Solve, tasks: list[Task]) -> None:
@@ -48,6 +48,7 @@ def test_measuring_changes_nothing_of_the_main_line(solve: Solve, tasks: list[Ta
     plain, measured = solve(tasks, "fickle", seed=1), solve(tasks, "fickle", seed=1, criticality=2)
     assert [line(t) for t in measured] == [line(t) for t in plain]
     assert any(t.key_steps for t in plain), "with this seed nobody erred"
+    assert len({thought for t in plain for thought, *_ in line(t)}) > 8, "the student does not show its seeds"
     for one, other in zip(plain, measured, strict=True):
         for bare, key_step in zip(one.key_steps, other.key_steps, strict=True):
             assert bare.criticality is None and key_step.criticality is not None
