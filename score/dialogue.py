@@ -101,6 +101,8 @@ def parse_teacher(text: str) -> Reply:
         before = text[: fences[0].start()]
         if len(fences) > 1:
             reply.tolerated.append("more than one code block")
+        elif text[fences[0].end() :].strip():
+            reply.tolerated.append("text after the code")
     else:
         before, marker, after = text.partition("Code:")
         tagged = _between(text, "code")

@@ -33,7 +33,7 @@ def _option(text: str, right: str, listed: dict[str, str]) -> Iterator[tuple[int
     named = [
         rf"(?<!\w)({right}[.):]\s*{content})",
         rf"({content})",
-        rf"\b{_BEFORE_LETTER}\s*:?\s*([('\"*]*{right}\b[)'\"*]*)",
+        rf"\b{_BEFORE_LETTER}\s*:?\s*(\({right}\)|['\"*]*{right}\b['\"*]*)",
         rf"(\({right}\))",
     ]
     # An option's words may be part of another's, which then is not the right one.

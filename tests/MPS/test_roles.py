@@ -101,6 +101,11 @@ def test_what_was_tolerated_is_counted(say: Say) -> None:
     step, teacher = ask(say("<think>Hm.</think>Count.\n```python\nprint(1)\n```"), "act", Episode(TASK.question, 8))
     assert (step.thought, step.code) == ("Count.", "print(1)")
     assert teacher.tolerated == {"act: no Thought:": 1, "act: <think> block": 1}
+    invented = fenced("Count.", "print(1)") + "\nObservation: 1"
+    step, teacher = ask(say(invented), "act", Episode(TASK.question, 8))
+    assert step.code == "print(1)" and teacher.tolerated == {"act: text after the code": 1}
+    _, teacher = ask(say("```json\n" + json.dumps(BLAME) + "\n```"), "localise", TASK, attempt(), retries=0)
+    assert teacher.tolerated == {"localise: words around JSON": 1}
 
 
 def test_the_localiser_is_believed_only_with_evidence_from_the_step(say: Say) -> None:

@@ -111,6 +111,7 @@ FOUND = Step(thought="I search.", code='web_search("folds")', observation="Creep
         ("The folds come from Slow creep.", "The folds come from [...]."),
         ("It should choose option A, slow creep.", "It should choose option [...], [...]."),
         ("The answer is (A), not B.", "The answer is [...], not B."),
+        ("The right one (option 'A') was not taken.", "The right one (option [...]) was not taken."),
         ("Pick A. slow creep instead.", "Pick [...] instead."),
         ("slow creep with ice wedges was taken too early.", "slow creep with ice wedges was taken too early."),
         ("It takes B, sudden collapse, without looking. A search is missing.", None),
