@@ -2,9 +2,10 @@
 
     python benchmarks/endpoint.py --port P --latency 1.0 [--errors 0.25]
 
-The tasks are its own (`write_tasks`). Its student hands in a wrong answer in a share `errors` of them and is right once
-it was corrected; its judge compares the numbers. Answers are sentences, so that no rule decides and the judge is asked:
-a task takes 4 calls and 2 steps, one with an error 8 calls and 4 steps. `GET /stats` tells what was asked for, and when.
+The tasks are its own (`write_tasks`). Its student hands in a wrong answer in a share `errors` of them, and is right
+once it was corrected; its judge compares the numbers. Answers are sentences, so that no rule decides and the judge is
+asked: a task takes 4 calls and 2 steps, one with an error 8 calls and 4 steps. `GET /stats` tells how many calls were
+answered, and when.
 """
 
 import argparse

@@ -127,7 +127,7 @@ def own_cpu_s(pid: int) -> float:
 def machine_cpu_s() -> float:
     """CPU seconds of everything that runs here: whoever else works on the machine is in it."""
     times = psutil.cpu_times()
-    return float(times.user + times.system + times.nice)
+    return float(times.user + times.system)
 
 
 def efficiency(in_flight: int, warm_up_s: float, window_s: float) -> dict[str, float]:

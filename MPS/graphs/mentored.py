@@ -10,7 +10,6 @@ Where this departs from the original release (METHOD.md, section 6): attempts wi
 corrector never sees the reference answer; a fork of the interpreter before each step replaces the replay of prefixes.
 """
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -20,7 +19,7 @@ from roles import Diagnosis, NotAsAsked, Student, Teacher, all_steps, plan_step,
 
 from score.episode import Episode
 from score.errors import TaskError
-from score.interpreter import Interpreter, Session
+from score.interpreter import Interpreter, Session, close_all
 from score.judging import Judge
 from score.tasks import Task
 from score.tools import Tools, run_code
@@ -33,12 +32,12 @@ KILLED = ("timeout", "memory", "killed")
 class Attempt:
     """A task on its way through the graph: the student's episode, what was corrected, and the interpreter's states.
 
-    `sessions[i]` is the interpreter before `episode.steps[i]`; the last one is where the next step will run.
+    `sessions[i]` is the interpreter before `episode.steps[i]`, None a fresh one; from the last one goes the next step.
     """
 
     task: Task
     episode: Episode
-    sessions: list[Session]
+    sessions: list[Session | None]
     key_steps: list[KeyStep] = field(default_factory=list)
     seed: int | None = None
     out_of_context: bool = False
@@ -63,7 +62,7 @@ class Attempt:
         dropped = self.sessions[kept + 1 :]
         del self.sessions[kept + 1 :]
         self.out_of_context = False
-        await asyncio.gather(*(session.close() for session in dropped))
+        await close_all(session for session in dropped if session is not None)
 
 
 class State(TypedDict):
@@ -117,15 +116,14 @@ class MentoredSolving:
 
         Raises any `ScoreError` but `SettingsError` and `DataError`.
         """
-        session = await self.interpreter.open(self.tools)
-        attempt = Attempt(task, Episode(task.question, self.max_steps), [session], seed=seed)
+        attempt = Attempt(task, Episode(task.question, self.max_steps), [None], seed=seed)
         start: State = {"attempt": attempt, "step": None, "verdict": None, "diagnosis": None}
         # Each round takes at most two nodes a step, the plan, and three nodes to judge, localise and correct.
         limit = (self.corrections + 1) * (2 * self.max_steps + 6)
         try:
             end = await self._graph.ainvoke(start, {"recursion_limit": limit})
         finally:
-            await asyncio.gather(*(session.close() for session in attempt.sessions))
+            await close_all(session for session in attempt.sessions if session is not None)
         return _trajectory(attempt, end["verdict"])
 
     # --- the student ------------------------------------------------------------------------------------------------
@@ -144,12 +142,12 @@ class MentoredSolving:
         step, attempt = state["step"], state["attempt"]
         assert step is not None
         before = attempt.sessions[-1]
-        after = await before.fork()
+        after = await self._copy(before)
         try:
             result = await run_code(after, step.code) if step.code else None
             if result is not None and result.status in KILLED:
                 await after.close()
-                after = await before.fork()  # the next step goes on from before the one that was killed
+                after = await self._copy(before)  # the next step goes on from before the one that was killed
         except BaseException:
             await after.close()
             raise
@@ -158,6 +156,9 @@ class MentoredSolving:
         if attempt.key_steps and attempt.key_steps[-1].teacher_guided_step is step:
             attempt.key_steps[-1].teacher_guided_step = done
         return {"step": None}
+
+    async def _copy(self, session: Session | None) -> Session:
+        return await self.interpreter.open(self.tools) if session is None else await session.fork()
 
     def _to_run(self, state: State) -> str:
         if state["step"] is not None:
