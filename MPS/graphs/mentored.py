@@ -104,10 +104,11 @@ class MentoredSolving:
         ):
             graph.add_node(name, node)
         graph.add_edge(START, "act")
+        # All routes are async: LangGraph takes each call of a plain function to a thread.
         graph.add_conditional_edges("act", self._to_run, ["act", "execute", "judge"])
         graph.add_conditional_edges("execute", self._to_run, ["act", "judge"])
         graph.add_conditional_edges("judge", self._after_judge, ["localise", END])
-        graph.add_conditional_edges("localise", self._unless_hard("correct"), ["correct", END])
+        graph.add_conditional_edges("localise", self._after_localise, ["correct", END])
         graph.add_conditional_edges("correct", self._after_correct, ["act", "execute", END])
         self._graph = graph.compile()
 
@@ -160,7 +161,7 @@ class MentoredSolving:
     async def _copy(self, session: Session | None) -> Session:
         return await self.interpreter.open(self.tools) if session is None else await session.fork()
 
-    def _to_run(self, state: State) -> str:
+    async def _to_run(self, state: State) -> str:
         if state["step"] is not None:
             return "execute"
         return "judge" if state["attempt"].over else "act"
@@ -174,7 +175,7 @@ class MentoredSolving:
             attempt.why_hard = "corrections used up"
         return {"verdict": verdict}
 
-    def _after_judge(self, state: State) -> str:
+    async def _after_judge(self, state: State) -> str:
         verdict = state["verdict"]
         assert verdict is not None
         return END if verdict.correct or state["attempt"].why_hard else "localise"
@@ -203,10 +204,10 @@ class MentoredSolving:
             return {"step": None}
         return {"step": step}
 
-    def _unless_hard(self, following: str) -> Any:
-        return lambda state: END if state["attempt"].why_hard else following
+    async def _after_localise(self, state: State) -> str:
+        return END if state["attempt"].why_hard else "correct"
 
-    def _after_correct(self, state: State) -> str:
+    async def _after_correct(self, state: State) -> str:
         if state["attempt"].why_hard:
             return END
         return "execute" if state["step"] is not None else "act"
