@@ -1,27 +1,16 @@
 """Settings of inference and evaluation."""
 
-from pathlib import Path
-
 from pydantic import Field
 
-from score.interpreter import InterpreterSettings
 from score.llm import Endpoints
-from score.search import SearchSettings
+from score.run import RunSettings
 from score.settings import Strict
 
 
-class InferenceSettings(Strict):
-    """Settings of `inference_api.py`. `seed`, if given, is sent with every call: seed + number of the task's call."""
+class InferenceSettings(RunSettings):
+    """Settings of `inference_api.py`. `max_steps` counts actions; the plan is not among them."""
 
-    tasks: Path
-    output: Path
-    endpoints: Endpoints
-    interpreter: InterpreterSettings = InterpreterSettings()
-    search: SearchSettings = SearchSettings()
     max_steps: int = Field(default=8, gt=0)
-    concurrency: int = Field(default=64, gt=0)
-    seed: int | None = None
-    limit: int | None = Field(default=None, gt=0)
 
 
 class EvaluationSettings(Strict):

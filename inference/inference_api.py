@@ -10,8 +10,10 @@ Score the file with `evaluate.py`.
 
 from __future__ import annotations
 
-import asyncio
 import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,73 +24,52 @@ from score import cli  # noqa: E402
 if TYPE_CHECKING:
     from configuration import InferenceSettings
 
+    from score.ledger import Ledger
+    from score.llm import Endpoint
+    from score.run import Worker
+    from score.run_report import Findings
     from score.tasks import Task
 
 
 def main() -> int:
     parser = cli.parser(__doc__ or "", "python inference_api.py --limit 20 --set max_steps=10", "inference_config.yaml")
-    parser.add_argument("--limit", type=int, help="only the first N tasks")
+    cli.add_run_options(parser)
     options = parser.parse_args()
 
     # Heavy imports come after the arguments, so that --help answers at once.
     from configuration import InferenceSettings
 
-    from score.settings import load_settings
+    from score import run
 
-    overrides = [*options.set, *([f"limit={options.limit}"] if options.limit else [])]
-    settings = load_settings(InferenceSettings, options.config, overrides)
-    return asyncio.run(infer(settings))
+    script = run.Script(__file__, InferenceSettings, "inference", ["student"], workshop, findings)
+    return run.main(script, options)
 
 
-async def infer(settings: InferenceSettings) -> int:
-    """Answer every task that has no row yet; returns the exit code."""
+@asynccontextmanager
+async def workshop(settings: InferenceSettings, endpoints: Mapping[str, Endpoint]) -> AsyncIterator[Worker]:
+    """The student, ready for tasks."""
     from loop import solve
 
-    from score.errors import SettingsError
     from score.interpreter import Interpreter
-    from score.journal import Journal
-    from score.llm import Endpoint
-    from score.manifest import write_manifest
-    from score.runner import run_tasks
-    from score.tasks import read_tasks
+    from score.run import Worker
     from score.tools import make_tools
 
-    tasks, problems = read_tasks(settings.tasks)
-    for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
-    tasks = tasks[: settings.limit]
-    number = {task.id: index for index, task in enumerate(tasks)}
-    if settings.endpoints.student is None:
-        raise SettingsError("key 'endpoints.student' is missing: who answers the tasks?")
-    student = Endpoint("student", settings.endpoints.student)
     tools = make_tools(settings.search)
-    await student.check()
     async with Interpreter(settings.interpreter) as interpreter:
-        with Journal(settings.output) as journal:
 
-            async def work(task: Task) -> dict[str, Any]:
-                # Each task has its own seeds, whatever order the tasks are finished in.
-                seed = None if settings.seed is None else settings.seed + 1000 * number[task.id]
-                return await solve(task, student, interpreter, tools, settings.max_steps, seed)
+        async def work(task: Task, sample: int, seed: int | None) -> dict[str, Any]:
+            return await solve(task, endpoints["student"], interpreter, tools, settings.max_steps, seed)
 
-            summary = await run_tasks(
-                tasks, work, journal, concurrency=settings.concurrency, label=f"inference {settings.output.name}"
-            )
-    await student.close()
-    counts = {
-        "done": summary.done,
-        "skipped": summary.skipped,
-        "failed": dict(summary.failed),
-        "malformed": len(problems),
-    }
-    write_manifest(settings.output, settings, counts, inputs=[settings.tasks])
-    generated = student.usage.generated
-    tokens = "the server reports no tokens" if generated is None else f"{generated} tokens generated"
-    print(
-        f"{settings.output}: {summary.done} answered now, {summary.skipped} before, {summary.failures} failed; "
-        f"{tokens}, {summary.seconds:.0f} s"
-    )
-    return 3 if summary.failures or problems else 0
+        yield Worker(work)
+
+
+def findings(settings: InferenceSettings, output: Path, ledger: Ledger) -> Findings:
+    """How the rows of the file ended."""
+    from score.journal import rows_of
+    from score.run_report import Findings, listed
+
+    ended = Counter(str(row.get("ended")) for _, row in rows_of(output))
+    return Findings(ended.total(), [("ended", listed(ended) or "none")], {"ended": dict(ended)})
 
 
 if __name__ == "__main__":

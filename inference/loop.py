@@ -22,7 +22,7 @@ async def solve(
     session = await interpreter.open(tools)
     try:
         while not episode.over:
-            overrides = {} if seed is None else {"seed": seed + calls}
+            overrides: dict[str, Any] = {} if seed is None else {"seed": seed + calls}
             try:
                 reply = await student.chat(episode.messages(), **overrides)
             except TaskError:

@@ -15,6 +15,7 @@ from score.llm.settings import EndpointSettings
 from score.llm.usage import Account, Completion, Usage, charge, charge_current
 from score.settings import secret
 
+UNKNOWN_PARAMETER = (400, 422)  # what servers answer to a parameter that they do not take
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 
 
@@ -31,6 +32,7 @@ class Endpoint:
         self.usage = Usage()
         self.accounts: Account = {}
         self.served: str | None = None
+        self.schema_refusals = 0  # calls that were repeated without a JSON schema
         for name in re.findall(r"\$\{(\w+)", settings.base_url):
             raise SettingsError(
                 f"endpoints.{role}.base_url: the variable {name} is not set; put {name}=http://.../v1 into .env"
@@ -72,6 +74,25 @@ class Endpoint:
         overrides |= overrides.pop("extra_body", {})
         body = {**self._body, "messages": messages, **overrides}
         return await self._persist(body, purpose or self.role)
+
+    async def chat_json(
+        self, messages: list[Message], name: str, schema: dict[str, Any], **overrides: Any
+    ) -> Completion:
+        """`chat` for a reply in JSON, in the server's JSON mode with this schema where it has one. With `auto`, a call
+        that is refused with the schema and answered without settles that this server has none."""
+        mode = self.settings.json_schema
+        if mode == "off" or (mode == "auto" and self.schema_refusals):
+            return await self.chat(messages, **overrides)
+        form = {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+        try:
+            return await self.chat(messages, response_format=form, **overrides)
+        except ProviderError as error:
+            refused = isinstance(error.__cause__, Refused) and error.__cause__.status in UNKNOWN_PARAMETER
+            if mode == "on" or not refused:
+                raise
+        completion = await self.chat(messages, **overrides)
+        self.schema_refusals += 1
+        return completion
 
     async def check(self) -> None:
         """One small call, so that a wrong address or key stops a run before its first task. Raises a fatal

@@ -1,6 +1,6 @@
 """Settings of endpoints: who answers, with which sampling, how much at once, and what happens when it does not."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,7 @@ class EndpointSettings(Strict):
     `concurrency` calls are in flight at most; `requests_per_minute` and `tokens_per_minute` (prompt and completion) are
     the account's limits, None for a server of one's own. A call is tried `attempts` times. When the server does not
     answer at all (`outage_after` failures in a row) everybody waits until it does again, for `give_up_after_s` at most.
+    `json_schema`: is a reply in JSON asked for with its schema? `auto` stops to where a server refuses it.
     """
 
     base_url: str
@@ -41,6 +42,7 @@ class EndpointSettings(Strict):
     outage_after: int = Field(default=5, gt=0)
     give_up_after_s: float = Field(default=1800, ge=0)
     stream: bool = False
+    json_schema: Literal["auto", "on", "off"] = "auto"
 
     operational: ClassVar[frozenset[str]] = frozenset(
         {
