@@ -28,7 +28,6 @@ def main() -> int:
     # Heavy imports come after the arguments, so that --help answers at once.
     from generation import Company, MentoredSettings, script
     from graphs.mentored import MentoredSolving
-    from graphs.rollouts import Rollouts
     from roles import Student, Teacher
 
     from score import run
@@ -52,7 +51,7 @@ def main() -> int:
             localise_retries=settings.localise_retries,
             rewrites=settings.rewrites,
             plan=settings.plan,
-            rollouts=Rollouts(left_alone, company.judge),
+            left_alone=left_alone,
             localizer=settings.localizer,
             localizer_rollouts=settings.localizer_rollouts,
             drop=settings.drop,

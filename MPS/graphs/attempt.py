@@ -1,6 +1,5 @@
 """A task on its way through mentored solving: the student's episode, the interpreter's states, the key steps."""
 
-import asyncio
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,19 +8,19 @@ from roles import Diagnosis
 from showing import all_steps, show_steps
 
 from score.episode import Episode
-from score.interpreter import Session
+from score.interpreter import Session, close_all
 from score.tasks import Task
 from score.trajectory import KeyStep, Step, Successes, Trajectory, Verdict, still_holds
 
 
 @dataclass
 class Attempt:
-    """`sessions[i]` is the interpreter before `episode.steps[i]`; the last one is where the next step will run.
+    """`sessions[i]` is the interpreter before `episode.steps[i]`, None a fresh one; the next step starts from the last.
     `successes[i]` is what rollouts measured after the first i steps, the plan being step 1."""
 
     task: Task
     episode: Episode
-    sessions: list[Session]
+    sessions: list[Session | None]
     key_steps: list[KeyStep] = field(default_factory=list)
     successes: list[Successes] = field(default_factory=list)
     seed: int | None = None
@@ -51,7 +50,7 @@ class Attempt:
         held = [key_step for key_step in self.key_steps if still_holds(key_step, episode.plan, episode.steps)]
         return {key_step.mistake_step_index + 1: key_step for key_step in held}
 
-    def prefix(self, number: int) -> tuple[Episode, Session]:
+    def prefix(self, number: int) -> tuple[Episode, Session | None]:
         """The first `number` steps (the plan is step 1) and the interpreter after them."""
         whole = self.episode
         plan, steps = whole.plan if number else None, whole.steps[: max(number - 1, 0)]
@@ -67,7 +66,11 @@ class Attempt:
         dropped = self.sessions[kept + 1 :]
         del self.sessions[kept + 1 :]
         self.out_of_context = False
-        await asyncio.gather(*(session.close() for session in dropped))
+        await close_all(session for session in dropped if session is not None)
+
+    async def close(self) -> None:
+        """End all of the attempt's sessions."""
+        await close_all(session for session in self.sessions if session is not None)
 
 
 def make_key_step(attempt: Attempt, diagnosis: Diagnosis, step: Step, localised_by: str) -> KeyStep:

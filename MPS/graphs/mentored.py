@@ -11,11 +11,10 @@ Where this departs from the original release (METHOD.md, section 6): attempts wi
 corrector never sees the reference answer; a fork of the interpreter before each step replaces the replay of prefixes.
 """
 
-import asyncio
 from typing import Any, Literal, TypedDict
 
 from graphs.attempt import Attempt, make_key_step, make_trajectory
-from graphs.execution import judge_episode, run_in_fork
+from graphs.execution import Copies, judge_episode
 from graphs.rollouts import Rollouts
 from langgraph.graph import END, START, StateGraph
 from roles import Diagnosis, NotAsAsked, Student, Teacher
@@ -42,8 +41,9 @@ class State(TypedDict):
 class MentoredSolving:
     """Call `solve` for each task; the graph is compiled once and serves all of them.
 
-    `rollouts` are needed for `localizer="rollouts"` (`localizer_rollouts` from each prefix; a step is to blame if
-    success drops by `drop`) and for `criticality` (so many rollouts without and with each correction; 0: none).
+    `left_alone` is the student in rollouts (default: the student), which are made for `localizer="rollouts"`
+    (`localizer_rollouts` from each prefix; a step is to blame if success drops by `drop`) and for `criticality` (so
+    many without and with each correction; 0: none).
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class MentoredSolving:
         localise_retries: int = 2,
         rewrites: int = 2,
         plan: bool = True,
-        rollouts: Rollouts | None = None,
+        left_alone: Student | None = None,
         localizer: Literal["teacher", "rollouts"] = "teacher",
         localizer_rollouts: int = 4,
         drop: float = 0.5,
         criticality: int = 0,
     ):
         self.student, self.teacher, self.judge = student, teacher, judge
-        self.interpreter, self.tools = interpreter, tools
+        self.copies = Copies(interpreter, tools)
         self.max_steps, self.corrections, self.plan = max_steps, corrections, plan
         self.localise_retries, self.rewrites = localise_retries, rewrites
-        self.rollouts = rollouts or Rollouts(student, judge)
+        self.rollouts = Rollouts(left_alone or student, judge, self.copies)
         self.localizer, self.localizer_rollouts, self.drop = localizer, localizer_rollouts, drop
         self.criticality = criticality
         graph = StateGraph(State)
@@ -83,6 +83,7 @@ class MentoredSolving:
         ):
             graph.add_node(name, node)
         graph.add_edge(START, "act")
+        # All routes are async: LangGraph takes each call of a plain function to a thread.
         graph.add_conditional_edges("act", self._to_run, ["act", "execute", "judge"])
         graph.add_conditional_edges("execute", self._to_measure, ["measure", "act", "judge"])
         graph.add_conditional_edges("measure", self._to_run, ["act", "judge"])
@@ -96,15 +97,14 @@ class MentoredSolving:
 
         Raises any `ScoreError` but `SettingsError` and `DataError`.
         """
-        session = await self.interpreter.open(self.tools)
-        attempt = Attempt(task, Episode(task.question, self.max_steps, planned=self.plan), [session], seed=seed)
+        attempt = Attempt(task, Episode(task.question, self.max_steps, planned=self.plan), [None], seed=seed)
         start: State = {"attempt": attempt, "step": None, "verdict": None, "diagnosis": None, "localised_by": ""}
         # Each round takes at most two nodes a step, the plan, and four nodes to judge, localise, correct and measure.
         limit = (self.corrections + 1) * (2 * self.max_steps + 7)
         try:
             end = await self._graph.ainvoke(start, {"recursion_limit": limit})
         finally:
-            await asyncio.gather(*(session.close() for session in attempt.sessions))
+            await attempt.close()
         return make_trajectory(attempt, end["verdict"])
 
     # --- the student ------------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class MentoredSolving:
     async def _execute(self, state: State) -> dict[str, Any]:
         step, attempt = state["step"], state["attempt"]
         assert step is not None
-        after, result = await run_in_fork(attempt.sessions[-1], step)
+        after, result = await self.copies.run(attempt.sessions[-1], step)
         attempt.sessions.append(after)
         done = attempt.episode.add(step, result)
         if attempt.key_steps and attempt.key_steps[-1].teacher_guided_step is step:
@@ -134,11 +134,13 @@ class MentoredSolving:
         attempt.key_steps[-1].criticality = await self.rollouts.weigh(attempt, self.criticality)
         return {}
 
-    def _to_measure(self, state: State) -> str:
+    async def _to_measure(self, state: State) -> str:
         key_steps = state["attempt"].key_steps
-        return "measure" if self.criticality and key_steps and not key_steps[-1].criticality else self._to_run(state)
+        if self.criticality and key_steps and not key_steps[-1].criticality:
+            return "measure"
+        return await self._to_run(state)
 
-    def _to_run(self, state: State) -> str:
+    async def _to_run(self, state: State) -> str:
         if state["step"] is not None:
             return "execute"
         return "judge" if state["attempt"].over else "act"
@@ -152,7 +154,7 @@ class MentoredSolving:
             attempt.why_hard = "corrections used up"
         return {"verdict": verdict}
 
-    def _after_judge(self, state: State) -> str:
+    async def _after_judge(self, state: State) -> str:
         verdict = state["verdict"]
         assert verdict is not None
         return END if verdict.correct or state["attempt"].why_hard else "localise"
@@ -177,7 +179,7 @@ class MentoredSolving:
             return {}
         return {"diagnosis": diagnosis, "localised_by": localised_by}
 
-    def _after_localise(self, state: State) -> str:
+    async def _after_localise(self, state: State) -> str:
         return END if state["attempt"].why_hard else "correct"
 
     async def _correct(self, state: State) -> dict[str, Any]:
@@ -201,7 +203,7 @@ class MentoredSolving:
             return {"step": None}
         return {"step": step}
 
-    def _after_correct(self, state: State) -> str:
+    async def _after_correct(self, state: State) -> str:
         if state["attempt"].why_hard:
             return END
-        return "execute" if state["step"] is not None else self._to_measure(state)
+        return "execute" if state["step"] is not None else await self._to_measure(state)

@@ -20,7 +20,7 @@ An outcome that the judge cannot decide is no failure: it is left out, so fewer 
 import asyncio
 
 from graphs.attempt import Attempt
-from graphs.execution import judge_episode, run_in_fork
+from graphs.execution import Copies, judge_episode
 from roles import Student
 
 from score.episode import Episode
@@ -34,10 +34,12 @@ from score.trajectory import Successes
 class Rollouts:
     """The student by itself, again and again; its temperature should be above 0, else all rollouts are the same."""
 
-    def __init__(self, student: Student, judge: Judge):
-        self.student, self.judge = student, judge
+    def __init__(self, student: Student, judge: Judge, copies: Copies):
+        self.student, self.judge, self.copies = student, judge, copies
 
-    async def successes(self, task: Task, start: Episode, session: Session, k: int, seed: int | None) -> Successes:
+    async def successes(
+        self, task: Task, start: Episode, session: Session | None, k: int, seed: int | None
+    ) -> Successes:
         """How many of k rollouts from here end with a right answer, and how many could be judged. Rollout j asks with
         the seeds from `seed + 1000 j` on. Raises `JudgeError` where none could be judged; `ProviderError`,
         `InterpreterError`, `ToolError`."""
@@ -89,11 +91,11 @@ class Rollouts:
         return measured
 
     async def _rollout(
-        self, task: Task, start: Episode, session: Session, forking: asyncio.Lock, seed: int | None
+        self, task: Task, start: Episode, session: Session | None, forking: asyncio.Lock, seed: int | None
     ) -> bool:
         episode = Episode(start.question, start.max_steps, start.plan, list(start.steps), start.planned)
         async with forking:
-            here = await session.fork()
+            here = await self.copies.of(session)
         try:
             turn = 0
             while not episode.over:
@@ -106,7 +108,7 @@ class Rollouts:
                 if step is None:
                     continue  # the plan
                 before = here
-                here, result = await run_in_fork(before, step)
+                here, result = await self.copies.run(before, step)
                 await before.close()
                 episode.add(step, result)
         finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from graphs.attempt import Attempt
+from graphs.execution import Copies
 from graphs.rollouts import Rollouts
 from roles import Student
 
@@ -164,14 +165,13 @@ def test_outcomes_that_cannot_be_judged_are_left_out_and_none_at_all_is_a_failur
         with Equivalence(workers=1) as equivalence:
             async with Interpreter(InterpreterSettings(preload=["math"])) as interpreter:
                 endpoint = Endpoint("student", EndpointSettings(base_url=server.address, model="s"))
-                rollouts = Rollouts(Student(endpoint), Judge(equivalence, None))
-                async with await interpreter.open() as session:
-                    start = Episode(task.question, 8, "I know.")
-                    try:
-                        return await rollouts.successes(task, start, session, len(answers), None)
-                    finally:
-                        await endpoint.close()
-                        server.close()
+                rollouts = Rollouts(Student(endpoint), Judge(equivalence, None), Copies(interpreter, {}))
+                start = Episode(task.question, 8, "I know.")
+                try:
+                    return await rollouts.successes(task, start, None, len(answers), None)
+                finally:
+                    await endpoint.close()
+                    server.close()
 
     assert asyncio.run(measure("Oslo", "somewhere in Norway", "oslo")) == (2, 2)
     with pytest.raises(JudgeError):
@@ -186,7 +186,8 @@ def test_rollouts_leave_no_session_behind(world: Path, tasks: list[Task], studen
             async with Interpreter(InterpreterSettings(preload=["math"])) as interpreter:
                 async with await interpreter.open() as session:
                     start = Episode(tasks[0].question, 8)
-                    found = await Rollouts(student, Judge(equivalence, None)).successes(tasks[0], start, session, 3, 7)
+                    rollouts = Rollouts(student, Judge(equivalence, None), Copies(interpreter, {}))
+                    found = await rollouts.successes(tasks[0], start, session, 3, 7)
                     assert found == (0, 3)
                     await endpoint.close()
                     return len(interpreter._sessions)
