@@ -42,6 +42,7 @@ async def solve(
         "gen_answer": episode.answer,
         "ended": ended,
         "step_status": [step.status for step in episode.steps],
+        "step_searches": [step.searches or [] for step in episode.steps],
         "prompt_tokens": None if usage.uncounted else usage.prompt_tokens,
         "completion_tokens": usage.generated,
         "seconds": round(time.monotonic() - began, 3),
