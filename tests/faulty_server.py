@@ -17,8 +17,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from score.miniature.expert import Expert, UnknownTask, load_key  # noqa: E402
-from tests.MPS.scripted_student import MISTAKES, reply  # noqa: E402
+from score.miniature.expert import Expert, UnknownTask, load_key
+from tests.MPS.scripted_student import MISTAKES, reply
 
 FAULTS = ("429", "500", "hang", "cut", "truncated", "html")
 HANG_S = 3600.0
