@@ -8,19 +8,19 @@ from roles import Diagnosis, Teacher
 from score.episode import Episode
 from score.llm import Endpoint, EndpointSettings
 from score.miniature.marking import Problem
-from score.search import LocalIndex
+from score.search import SearchSettings
 from score.tasks import Task
+from score.tools import Tools, make_tools
 from score.trajectory import Step
 
 
-def observed(problem: Problem, index: LocalIndex) -> list[Step]:
+async def observed(problem: Problem, tools: Tools) -> list[Step]:
     """The key's steps with what they print; a search prints the best article."""
     steps = []
     for keyed in problem.work:
         shown = keyed.value
         if problem.kind == "lookup":
-            (article,) = index.search(keyed.code, results=1)
-            shown = f"{article['title']}: {article['text']}"
+            shown = await tools["web_search"](keyed.code)
         steps.append(Step(thought=keyed.thought, code=keyed.code, observation=shown, status="ok"))
     return steps
 
@@ -29,7 +29,7 @@ def test_none_of_some_hundred_corrections_is_taken_for_a_leak(
     world: Path, mps_tasks: list[Task], problems: dict[str, Problem], expert_url: str
 ) -> None:
     """Each task is corrected at every point, also at the last step, which hands in the answer, and in the plan."""
-    index = LocalIndex(world / "encyclopedia.jsonl")
+    tools = make_tools(SearchSettings(backend="local", corpus=world / "encyclopedia.jsonl", results=1))
     wrong = Step(thought="I guess.", code="print(-1)", observation="-1", status="ok")
 
     async def correct_all() -> tuple[Teacher, int]:
@@ -38,7 +38,7 @@ def test_none_of_some_hundred_corrections_is_taken_for_a_leak(
         work = []
         for task in mps_tasks:
             problem = problems[task.question]
-            right = observed(problem, index)
+            right = await observed(problem, tools)
             for number in range(len(right) + 2):
                 episode = Episode(task.question, 8, problem.plan, [*right[: max(number - 1, 0)], wrong])
                 diagnosis = Diagnosis(number + 1, "", "It is wrong.", "Do it otherwise.")
