@@ -34,7 +34,9 @@ def main() -> int:
     from score.trajectory import bc_row
 
     def cast(settings: BCSettings, company: Company) -> tuple[BehaviourCloning, list[Teacher]]:
-        teacher = Teacher(company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps)
+        teacher = Teacher(
+            company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps, sampling=settings.sampling
+        )
         graph = BehaviourCloning(
             teacher,
             company.judge,

@@ -34,8 +34,12 @@ def main() -> int:
     from score.trajectory import mps_row
 
     def cast(settings: MentoredSettings, company: Company) -> tuple[MentoredSolving, list[Student | Teacher]]:
-        student = Student(company.endpoints["student"])
-        teacher = Teacher(company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps)
+        sampling = settings.sampling
+        student = Student(company.endpoints["student"], sampling.of("student"))
+        left_alone = Student(company.endpoints["student"], sampling.of("student") | sampling.of("rollout"), "rollout")
+        teacher = Teacher(
+            company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps, sampling=sampling
+        )
         graph = MentoredSolving(
             student,
             teacher,
@@ -46,6 +50,12 @@ def main() -> int:
             corrections=settings.corrections,
             localise_retries=settings.localise_retries,
             rewrites=settings.rewrites,
+            plan=settings.plan,
+            left_alone=left_alone,
+            localizer=settings.localizer,
+            localizer_rollouts=settings.localizer_rollouts,
+            drop=settings.drop,
+            criticality=settings.criticality,
         )
         return graph, [student, teacher]
 

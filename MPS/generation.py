@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import Field
-from roles import PROMPTS
+from roles import PROMPTS, RoleSampling
 
 from score import judging
 from score.answers import Equivalence
@@ -27,7 +27,9 @@ Settings = TypeVar("Settings", bound="GenerationSettings")
 
 
 class GenerationSettings(RunSettings):
-    """What both generators need."""
+    """What both generators need. `sampling` goes over the endpoints' own, by role."""
+
+    sampling: RoleSampling = RoleSampling()
 
 
 class BCSettings(GenerationSettings):
@@ -39,12 +41,19 @@ class BCSettings(GenerationSettings):
 
 class MentoredSettings(GenerationSettings):
     """Phase 2. `corrections` per task; `localise_retries` and `rewrites`: how often a reply may be asked for again.
+    `localizer: rollouts` finds the first step after which the success of `localizer_rollouts` rollouts drops by `drop`;
+    `criticality` is the number of rollouts that measure each correction, 0 for none (`graphs/rollouts.py`).
     `baseline` is phase 1's output: what the teacher's tokens for a correction are compared with."""
 
     max_steps: int = Field(default=8, gt=0)
     corrections: int = Field(default=3, ge=0)
     localise_retries: int = Field(default=2, ge=0)
     rewrites: int = Field(default=2, ge=0)
+    plan: bool = True
+    localizer: Literal["teacher", "rollouts"] = "teacher"
+    localizer_rollouts: int = Field(default=4, gt=0)
+    drop: float = Field(default=0.5, gt=0, le=1)
+    criticality: int = Field(default=0, ge=0)
     baseline: Path | None = None
 
 
@@ -78,7 +87,7 @@ def script(
     async def workshop(settings: Settings, endpoints: Mapping[str, Endpoint]) -> AsyncIterator[Worker]:
         with Equivalence() as equivalence:
             async with Interpreter(settings.interpreter) as interpreter:
-                judge = Judge(equivalence, endpoints["judge"])
+                judge = Judge(equivalence, endpoints["judge"], settings.sampling.of("judge"))
                 company = Company(endpoints, judge, interpreter, make_tools(settings.search))
                 solver, speakers = cast(settings, company)
 
@@ -86,10 +95,11 @@ def script(
                     return row(await solver.solve(task, seed))
 
                 def counts() -> dict[str, Counter[str]]:
-                    found = {name: Counter[str]() for name in ("asked_again", "tolerated")}
+                    found = {name: Counter[str]() for name in ("asked_again", "tolerated", "correcting")}
                     for name, total in found.items():
                         for speaker in [*speakers, judge]:
                             total.update(getattr(speaker, name, {}))
+                    found["json_schema_refused"] = Counter({e.role: e.schema_refusals for e in endpoints.values()})
                     return found
 
                 yield Worker(work, counts)
@@ -108,6 +118,9 @@ class Statistics:
         self.judged_by: Counter[str] = Counter()
         self.hard_because: Counter[str] = Counter()
         self.mistakes_at: Counter[int] = Counter()
+        self.localised_by: Counter[str] = Counter()
+        # Rollouts around each correction: "without" and "with" -> [successes, rollouts].
+        self.criticality = {"without": [0, 0], "with": [0, 0]}
 
     def add(self, trajectory: Trajectory) -> None:
         self.rows += 1
@@ -122,6 +135,9 @@ class Statistics:
         for key_step in trajectory.key_steps:
             self.valid_corrections += key_step.is_valid
             self.mistakes_at[key_step.mistake_step_index] += 1
+            self.localised_by[key_step.localised_by or "recorded"] += 1
+            for name, measured in (key_step.criticality or {}).items():
+                self.criticality[name] = [sum(pair) for pair in zip(self.criticality[name], measured, strict=True)]
 
 
 def findings(settings: GenerationSettings, output: Path, ledger: Ledger) -> Findings:
@@ -155,6 +171,8 @@ def mentored(settings: MentoredSettings, statistics: Statistics, ledger: Ledger,
     """Phase 2's part: interventions, where the mistakes were, leaks, and what a correction cost the teacher."""
     asked = ledger.counters().get("asked_again", Counter())
     rewrites = {what.removeprefix("correct: "): n for what, n in asked.items() if what.startswith("correct: ")}
+    correcting = ledger.counters().get("correcting", Counter())
+    leak_rate = correcting["leaked"] / correcting["asked for"] if correcting["asked for"] else None
     tokens = per(spent(ledger.entries(), ("localise", "correct")), statistics.corrections)
     whole = None
     if settings.baseline is not None:
@@ -167,6 +185,9 @@ def mentored(settings: MentoredSettings, statistics: Statistics, ledger: Ledger,
         "mistake_step_index": {str(index): n for index, n in sorted(statistics.mistakes_at.items())},
         "rewrites": rewrites,
         "leaks": rewrites.get("leak", 0),
+        "leak_rate": leak_rate,
+        "localised_by": dict(statistics.localised_by),
+        "criticality": statistics.criticality if settings.criticality else None,
         "teacher_tokens_per_intervention": tokens,
         "teacher_tokens_per_trajectory": whole,
     }
@@ -177,8 +198,15 @@ def mentored(settings: MentoredSettings, statistics: Statistics, ledger: Ledger,
         ("corrections", f"{statistics.corrections} ({statistics.valid_corrections} valid)"),
         ("mistakes at step", ", ".join(f"{i + 1}: {n}" for i, n in sorted(statistics.mistakes_at.items())) or "none"),
         ("corrections again", listed(rewrites) or "none"),
+        ("corrections that leaked", "unknown" if leak_rate is None else f"{100 * leak_rate:.1f} % of those asked for"),
         ("teacher's tokens", f"{number(tokens)} a correction{compared}"),
     ]
+    if settings.criticality:
+        rates = {name: per(100 * right, of) for name, (right, of) in statistics.criticality.items()}
+        said = f"without {number(rates['without'], '%')}, with {number(rates['with'], '%')} of the rollouts"
+        found.lines.append(("success at corrections", said))
+    if settings.localizer == "rollouts":
+        found.lines.append(("localised by", listed(statistics.localised_by) or "nobody"))
 
 
 def spent(entries: Entries, purposes: Sequence[str]) -> int | None:

@@ -102,12 +102,15 @@ def parse_teacher(text: str) -> Reply:
     if "</think>" in text:
         text = _THINK.sub("", text)
         text = text.rsplit("</think>", 1)[-1]  # some servers swallow the opening tag
+        reply.tolerated.append("<think> block")
     fences = list(_FENCE.finditer(text))
     if fences:
         reply.code = fences[0].group(1).strip("\n")
         before = text[: fences[0].start()]
         if len(fences) > 1:
             reply.tolerated.append("more than one code block")
+        elif text[fences[0].end() :].strip():
+            reply.tolerated.append("text after the code")
     else:
         before, marker, after = text.partition("Code:")
         tagged = _between(text, "code")

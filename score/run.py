@@ -38,7 +38,7 @@ TURNS_APART = 1000  # seeds of two tasks: each of a task's turns gets its own
 
 
 class RunSettings(Strict):
-    """What every run needs. `seed`, if given, is sent to the server of whoever acts: each task, sample and turn gets
+    """What every run needs. `seed`, if given, is sent to student and teacher: each task, sample and turn gets
     its own. `samples` is how often each task is worked on; `task_timeout_s` bounds one of them (time in which an
     endpoint is down is not counted). `shard` is `i/n`: this run works on one of n parts of the tasks."""
 

@@ -10,7 +10,7 @@ Step numbers shown to models and written as `correction_start_step` count from 1
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,17 @@ class Step(BaseModel):
     searches: list[dict[str, Any]] | None = None
 
 
+Successes = tuple[int, int]  # how many of how many rollouts ended with a right answer
+
+
 class KeyStep(BaseModel):
     """The teacher's correction at the student's first critical error.
 
     `prefix_steps` are the verified steps before it (the plan is not among them), so that nothing has to be
     parsed out of `context_before_intervention`, which is kept for readers of the original format.
+
+    What rollouts measured, where they were asked for: `success_around` the mistake ("before" and "after" it), which
+    localised it; `criticality`: the student's success from the prefix "without" and "with" the teacher's step.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -61,14 +67,24 @@ class KeyStep(BaseModel):
     is_valid: bool = False
     prefix_steps: list[Step] | None = None
     prefix_plan: str | None = None
+    localised_by: str | None = None
+    success_around: dict[str, Successes] | None = None
+    criticality: dict[str, Successes] | None = None
 
 
 class Verdict(BaseModel):
-    """Whether the answer is right and who said so: `by` is a rule's name or a model id."""
+    """Whether the answer is right, who said so (`by`: a rule's name or a model id) and what was compared."""
 
     correct: bool
     by: str
     evidence: str = ""
+    references: list[str] | None = None
+    answer: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        """What a trajectory's row keeps of it, besides the decision."""
+        compared = {"references": self.references, "answer": self.answer} if self.references is not None else None
+        return {"by": self.by, "reason": self.evidence or None, "compared": compared}
 
 
 class Trajectory(BaseModel):
@@ -104,7 +120,7 @@ def bc_row(trajectory: Trajectory) -> dict[str, Any]:
         "first_thought": trajectory.plan or "",
         "steps": [step.model_dump(exclude_none=True) for step in trajectory.steps],
         "original_task_info": trajectory.task.model_dump(),
-        "evaluation_result": {"equivalent": verdict.correct, "by": verdict.by} if verdict else None,
+        "evaluation_result": {"equivalent": verdict.correct, **verdict.row()} if verdict else None,
         **trajectory.extra,
     }
 
@@ -122,7 +138,7 @@ def mps_row(trajectory: Trajectory) -> dict[str, Any]:
             "error_analysis": None if trajectory.correct else trajectory.extra.get("error_analysis", "Not finished"),
             "correction_start_step": None,
             "correction_suggestion": None,
-            "by": verdict.by if verdict else None,
+            **(verdict.row() if verdict else {"by": None}),
         },
         "repair_steps": [key_step.model_dump(exclude_none=True) for key_step in trajectory.key_steps],
         **trajectory.extra,
@@ -142,7 +158,32 @@ def read_verdict(recorded: object) -> Verdict | None:
     correct = recorded.get("equivalent", recorded.get("is_correct"))
     if not isinstance(correct, bool):
         return None
-    return Verdict(correct=correct, by=str(recorded.get("by") or "recorded"))
+    compared = recorded.get("compared") or {}
+    return Verdict(
+        correct=correct,
+        by=str(recorded.get("by") or "recorded"),
+        evidence=str(recorded.get("reason") or ""),
+        references=compared.get("references"),
+        answer=compared.get("answer"),
+    )
+
+
+def still_holds(key_step: KeyStep, plan: str | None, steps: Sequence[Step]) -> bool:
+    """Do this plan and these steps hold the correction where it was made, after the very prefix that it was made for?
+    A key step without a structured prefix (the original release's) is looked for at its place alone."""
+    index = key_step.mistake_step_index
+    if index == 0:
+        return (plan or "") == key_step.teacher_guided_step.thought
+    if len(steps) < index or _action(steps[index - 1]) != _action(key_step.teacher_guided_step):
+        return False
+    if key_step.prefix_steps is None:
+        return True
+    same_plan = (key_step.prefix_plan or "") == (plan or "")
+    return same_plan and [_action(s) for s in key_step.prefix_steps] == [_action(s) for s in steps[: index - 1]]
+
+
+def _action(step: Step) -> tuple[str, str]:
+    return step.thought, step.code
 
 
 _KNOWN = {
