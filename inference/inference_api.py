@@ -1,6 +1,7 @@
-"""Run a served student (any OpenAI-compatible server) on a task file and write its answers.
+"""Run a served student (any OpenAI-compatible server) on a task file or a benchmark and write its answers.
 
     cd inference && python inference_api.py                       (with inference_config.yaml)
+    python inference_api.py --set tasks=aime24 --set output=output/aime24.jsonl
 
 Writes one row a task: `{id, question, true_answer, messages, gen_answer, ended, ...}`; a second run goes on where the
 first stopped. Failures of the endpoint, a tool or the interpreter are no answers: they go to
@@ -43,6 +44,7 @@ def main() -> int:
 async def infer(settings: InferenceSettings) -> int:
     """Answer every task that has no row yet; returns the exit code."""
     from loop import solve
+    from sources import benchmark_hash, load_tasks
 
     from score.errors import SettingsError
     from score.interpreter import Interpreter
@@ -50,17 +52,17 @@ async def infer(settings: InferenceSettings) -> int:
     from score.llm import Endpoint
     from score.manifest import write_manifest
     from score.runner import run_tasks
-    from score.tasks import read_tasks
     from score.tools import make_tools
 
-    tasks, problems = read_tasks(settings.tasks)
+    tasks, problems, source = load_tasks(settings.tasks, settings.data)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     tasks = tasks[: settings.limit]
     number = {task.id: index for index, task in enumerate(tasks)}
-    if settings.endpoints.student is None:
-        raise SettingsError("key 'endpoints.student' is missing: who answers the tasks?")
-    student = Endpoint("student", settings.endpoints.student)
+    endpoint = getattr(settings.endpoints, settings.answerer)
+    if endpoint is None:
+        raise SettingsError(f"key 'endpoints.{settings.answerer}' is missing: who answers the tasks?")
+    student = Endpoint(settings.answerer, endpoint)
     tools = make_tools(settings.search)
     await student.check()
     async with Interpreter(settings.interpreter) as interpreter:
@@ -69,7 +71,10 @@ async def infer(settings: InferenceSettings) -> int:
             async def work(task: Task) -> dict[str, Any]:
                 # Each task has its own seeds, whatever order the tasks are finished in.
                 seed = None if settings.seed is None else settings.seed + 1000 * number[task.id]
-                return await solve(task, student, interpreter, tools, settings.max_steps, seed)
+                return await solve(
+                    task, student, interpreter, tools, settings.max_steps, seed,
+                    style=settings.style, max_tries=settings.max_tries,
+                )  # fmt: skip
 
             summary = await run_tasks(
                 tasks, work, journal, concurrency=settings.concurrency, label=f"inference {settings.output.name}"
@@ -81,7 +86,8 @@ async def infer(settings: InferenceSettings) -> int:
         "failed": dict(summary.failed),
         "malformed": len(problems),
     }
-    write_manifest(settings.output, settings, counts, inputs=[settings.tasks])
+    benchmark = {"tasks": settings.tasks, "source": source, "n": len(tasks), "hash": benchmark_hash(tasks)}
+    write_manifest(settings.output, settings, counts, inputs=[source], more={"benchmark": benchmark})
     generated = student.usage.generated
     tokens = "the server reports no tokens" if generated is None else f"{generated} tokens generated"
     print(

@@ -5,13 +5,22 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from tables import averages, column_title, paper_table
 
 NAMES = {"bc": "BC", "sft": "SCoRe-SFT", "rl": "SCoRe-RL"}
 KINDS = {"word": "word problems", "lookup": "look-up questions", "all": "all tasks"}
 
 
+def _kind(kind: str) -> str:
+    return KINDS.get(kind) or column_title(kind)
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
+
+
+def _score(score: dict[str, Any]) -> str:
+    return _percent(score["score"]) + (" F1" if score["metric"] == "f1" else "")
 
 
 def _tokens(mean: float | None) -> str:
@@ -27,7 +36,7 @@ def print_table(report: dict[str, Any]) -> None:
         for name, score in students.items():
             low, high = score["ci95"]
             table.add_row(
-                NAMES.get(name, name), KINDS.get(kind, kind), str(score["n"]), _percent(score["accuracy"]),
+                NAMES.get(name, name), _kind(kind), str(score["n"]), _score(score),
                 f"[{_percent(low)}, {_percent(high)}]".replace("[", r"\["), str(score["unscored"]),
                 f"{score['steps_per_task']:.1f}", _tokens(score["tokens_per_task"]),
             )  # fmt: skip
@@ -38,10 +47,48 @@ def print_table(report: dict[str, Any]) -> None:
         low, high = pair["ci95"]
         console.print(
             f"{NAMES.get(pair['second'], pair['second'])} - {NAMES.get(pair['first'], pair['first'])} on "
-            f"{KINDS.get(pair['kind'], pair['kind'])}: {100 * pair['difference']:+.1f} points, paired 95 % interval "
+            f"{_kind(pair['kind'])}: {100 * pair['difference']:+.1f} points, paired 95 % interval "
             f"{100 * low:+.1f} to {100 * high:+.1f} (n = {pair['n']})",
             highlight=False,
         )
+
+    for line in details(report):
+        console.print(line, highlight=False, markup=False)
+    if len(report["kinds"]) > 1 and any(mean is not None for mean in averages(report).values()):
+        console.print(paper_table(report, "markdown"), highlight=False, markup=False, soft_wrap=True)
+
+
+def details(report: dict[str, Any]) -> list[str]:
+    """What the table has no column for: samples and pass@k, exact match, the judge beside the scorer, where answers
+    went wrong, and what was never answered."""
+    lines = []
+    for kind, students in report["kinds"].items():
+        for name, score in students.items():
+            parts = []
+            if score["rows"] > score["n"]:
+                most = max(score["pass_at"], key=int)
+                parts.append(f"{score['rows']} answers, pass@{most} {_percent(score['pass_at'][most])} %")
+            if score["metric"] == "f1":
+                parts.append(f"exact match {_percent(score['accuracy'])} %")
+            if score["judge"]:
+                judge = score["judge"]
+                parts.append(
+                    f"judge {_percent(judge['accuracy'])} % (only it says right: {judge['only_judge_right']}, "
+                    f"only the scorer does: {judge['only_scorer_right']}, unscored: {judge['unscored']})"
+                )
+            if score["tries_per_task"] > 1:
+                parts.append(
+                    f"{score['tries_per_task']:.2f} tries a task, their last {_percent(score['score_of_last_try'])} %"
+                )
+            if score.get("cost_per_task") is not None:
+                parts.append(f"cost {score['cost_per_task']:.4g} a task")
+            parts += [f"{category} {count}" for category, count in sorted(score["failed"].items())]
+            lines += [f"{NAMES.get(name, name)} on {_kind(kind)}: {', '.join(parts)}"] if parts else []
+    for name, counts in report["unanswered"].items():
+        if counts:
+            listed = ", ".join(f"{kind} {count}" for kind, count in counts.items())
+            lines.append(f"{NAMES.get(name, name)}: tasks that failed for other reasons and are in no figure: {listed}")
+    return lines
 
 
 def plot(report: dict[str, Any], path: Path) -> None:
@@ -56,7 +103,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
     for axis, (kind, students) in zip(axes[0], kinds.items(), strict=True):
         for position, score in enumerate(students.values()):
             low, high = score["ci95"]
-            accuracy = score["accuracy"]
+            accuracy = score["score"]
             axis.bar(position, 100 * accuracy, width=0.6, color=f"C{position}", alpha=0.75)
             axis.errorbar(
                 position, 100 * accuracy, yerr=[[100 * (accuracy - low)], [100 * (high - accuracy)]],
@@ -66,7 +113,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
                           ha="center")  # fmt: skip
         axis.set_xticks(range(len(students)), [NAMES.get(name, name) for name in students])
         axis.set_ylim(0, 100)
-        axis.set_title(f"{KINDS.get(kind, kind)} (n = {next(iter(students.values()))['n']})")
+        axis.set_title(f"{_kind(kind)} (n = {next(iter(students.values()))['n']})")
         axis.set_ylabel("accuracy %, 95 % Wilson interval")
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(report.get("title", "SCoRe"))

@@ -49,9 +49,10 @@ def write_manifest(
     settings: BaseModel | Mapping[str, Any],
     counts: Mapping[str, Any],
     inputs: Sequence[str | Path] = (),
+    more: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `<output>.manifest.json`: settings (they name key variables, never keys), counts, hashes of the input
-    files, package versions, git revision, time. Returns its path."""
+    files, package versions, git revision, time, and what else a script knows (`more`). Returns its path."""
     path = Path(f"{output}.manifest.json")
     plain = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else dict(settings)
     manifest = {
@@ -63,6 +64,7 @@ def write_manifest(
         "packages": _versions(),
         "python": platform.python_version(),
         "git": _git_revision(),
+        **(more or {}),
     }
     path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
     return path
