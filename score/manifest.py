@@ -17,7 +17,10 @@ PACKAGES = ("torch", "transformers", "llamafactory", "verl", "langgraph", "opena
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, or `absent`."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "absent"
+    if not path.is_file():
+        return "absent"
+    with open(path, "rb") as file:  # in pieces: inputs may be larger than memory
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _git_revision() -> str:

@@ -21,12 +21,13 @@ from score.errors import DataError
 from score.tasks import Task, problem_in, read_json_lines
 
 NO_CODE = "No Code Executed."
-_LABEL = re.compile(r"^\s*(?:first[\s_-]*thought(?:\s+prefix)?|thought)\s*:\s*", re.IGNORECASE)
+_LABEL = re.compile(r"\s*(?:first[\s_-]*thought(?:\s+prefix)?|thought)\s*:\s*", re.IGNORECASE)
 
 
 def without_label(thought: str) -> str:
     """A thought without the `Thought:` / `First Thought:` that teachers put before it."""
-    return _LABEL.sub("", thought, count=1).strip()
+    label = _LABEL.match(thought)
+    return (thought[label.end() :] if label else thought).strip()
 
 
 class Step(BaseModel):
@@ -127,7 +128,7 @@ def mps_row(trajectory: Trajectory) -> dict[str, Any]:
     return row | {"is_hard_sample": True} if trajectory.is_hard else row
 
 
-def _verdict(recorded: object) -> Verdict | None:
+def read_verdict(recorded: object) -> Verdict | None:
     """The verdict of a recorded row: ours is an object, the release's BC file holds the judge's raw string."""
     if isinstance(recorded, str):
         try:
@@ -156,11 +157,15 @@ _KNOWN = {
 def parse_row(row: dict[str, Any]) -> Trajectory:
     """A trajectory from a row of either file. Raises pydantic's `ValidationError`, `KeyError` or `DataError`."""
     recorded = row["steps"]
+    if not isinstance(recorded, list) or not all(isinstance(step, dict) for step in recorded):
+        raise DataError("steps: expected a list of objects")
     failed = [step for step in recorded if "error" in step and "thought" not in step]
     if failed:
         raise DataError(f"a step failed while it was recorded: {failed[0]['error']}")
     steps = [Step.model_validate(step) for step in recorded]
     if "first_thought" in row:
+        if not isinstance(row["first_thought"], str):
+            raise DataError("first_thought: expected text")
         plan = without_label(row["first_thought"])
     elif steps and not steps[0].code.strip():
         plan = without_label(steps.pop(0).thought)
@@ -176,7 +181,7 @@ def parse_row(row: dict[str, Any]) -> Trajectory:
         task=Task.model_validate(row["original_task_info"]),
         plan=plan,
         steps=steps,
-        verdict=_verdict(row.get("evaluation_result")),
+        verdict=read_verdict(row.get("evaluation_result")),
         key_steps=key_steps,
         is_hard=bool(row.get("is_hard_sample")),
         extra={key: value for key, value in row.items() if key not in _KNOWN},
@@ -189,16 +194,20 @@ def read_trajectories(path: str | Path) -> Iterator[Trajectory | DataError]:
     if not path.is_file():
         raise DataError(f"trajectory file {path} does not exist (looked from {Path.cwd()}); run its generator first")
     for number, row in read_json_lines(path):
-        if isinstance(row, DataError):
-            yield row
-            continue
-        try:
-            if not isinstance(row, dict):
-                raise DataError("not a JSON object")
-            yield parse_row(row)
-        except ValidationError as error:
-            yield DataError(f"{path}:{number}: {problem_in(error)}")
-        except KeyError as error:
-            yield DataError(f"{path}:{number}: key {error} is missing")
-        except DataError as error:
-            yield DataError(f"{path}:{number}: {error}")
+        yield checked_row(path, number, row)
+
+
+def checked_row(path: Path, number: int, row: object) -> Trajectory | DataError:
+    """The trajectory of a line's value, or a `DataError` that names file, line and key."""
+    if isinstance(row, DataError):
+        return row
+    try:
+        if not isinstance(row, dict):
+            raise DataError("not a JSON object")
+        return parse_row(row)
+    except ValidationError as error:
+        return DataError(f"{path}:{number}: {problem_in(error)}")
+    except KeyError as error:
+        return DataError(f"{path}:{number}: key {error} is missing")
+    except DataError as error:
+        return DataError(f"{path}:{number}: {error}")
