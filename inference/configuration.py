@@ -23,7 +23,7 @@ class InferenceSettings(Strict):
     `max_tries` times. `seed`, if given, is sent with every call: seed + number of the task's call.
     """
 
-    tasks: str
+    tasks: Path
     data: Path = Path("data")
     answerer: Literal["student", "teacher"] = "student"
     style: Literal["student", "teacher", "chat"] = "student"

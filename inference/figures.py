@@ -34,6 +34,7 @@ class Score:
     tries: float = 1.0
     last_try: float | None = None
     judged: dict[str, Any] | None = None
+    recorded: dict[str, int] | None = None
 
     @property
     def accuracy(self) -> float:
@@ -62,6 +63,7 @@ class Score:
             "tries_per_task": self.tries,
             "score_of_last_try": self.last_try,  # `score` is that of the first
             "judge": self.judged,
+            "recorded": self.recorded,
         } | ({"exact_match": self.accuracy} if exact else {})
 
 
@@ -114,7 +116,21 @@ def summarise(scored: list[Scored]) -> Score:
         tries=sum(row.tries for row in scored) / len(scored),
         last_try=sum(row.last.score or 0.0 for row in scored) / len(scored),
         judged=_judged(tasks),
+        recorded=_recorded(scored),
     )
+
+
+def _recorded(scored: list[Scored]) -> dict[str, int] | None:
+    """How our scores agree with the verdicts of recorded trajectories; `open` are those that we cannot score."""
+    known = [(row.correct, row.recorded) for row in scored if row.recorded is not None]
+    if not known:
+        return None
+    return {
+        "n": len(known),
+        "same": sum(ours == theirs for ours, theirs in known),
+        "differ": sum(ours is not None and ours != theirs for ours, theirs in known),
+        "open": sum(ours is None for ours, _ in known),
+    }
 
 
 def _judged(tasks: dict[str, list[Scored]]) -> dict[str, Any] | None:
@@ -135,14 +151,10 @@ def _judged(tasks: dict[str, list[Scored]]) -> dict[str, Any] | None:
 
 
 def pairs_of(first: list[Scored], second: list[Scored]) -> list[tuple[list[Scored], list[Scored]]]:
-    """The answers of the tasks that both runs answered and somebody could score, side by side. Raises `DataError` if
-    there is none."""
+    """The answers of the tasks that both runs answered and somebody could score, side by side; maybe none."""
     left = by_task([row for row in first if row.correct is not None])
     right = by_task([row for row in second if row.correct is not None])
-    shared = [(left[task], right[task]) for task in left if task in right]
-    if not shared:
-        raise DataError("the two result files have no scored task in common")
-    return shared
+    return [(left[task], right[task]) for task in left if task in right]
 
 
 def _mean(rows: list[Scored]) -> float:
@@ -151,8 +163,11 @@ def _mean(rows: list[Scored]) -> float:
 
 def compare(first: list[Scored], second: list[Scored]) -> dict[str, Any]:
     """The paired difference second - first over the tasks that both scored: its normal interval for accuracies of one
-    answer a task, its paired bootstrap interval, and McNemar's exact p over each task's first answer."""
+    answer a task, its paired bootstrap interval, and McNemar's exact p over each task's first answer. Raises
+    `DataError` if there is none."""
     pairs = pairs_of(first, second)
+    if not pairs:
+        raise DataError("the two result files have no scored task in common")
     before, after = [_mean(a) for a, _ in pairs], [_mean(b) for _, b in pairs]
     resampled = paired_bootstrap(before, after)
     firsts = [(bool(a[0].correct), bool(b[0].correct)) for a, b in pairs]

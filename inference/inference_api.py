@@ -44,7 +44,7 @@ def main() -> int:
 async def infer(settings: InferenceSettings) -> int:
     """Answer every task that has no row yet; returns the exit code."""
     from loop import solve
-    from sources import benchmark_hash, load_tasks
+    from sources import benchmark_hash, task_file
 
     from score.errors import SettingsError
     from score.interpreter import Interpreter
@@ -52,9 +52,11 @@ async def infer(settings: InferenceSettings) -> int:
     from score.llm import Endpoint
     from score.manifest import write_manifest
     from score.runner import run_tasks
+    from score.tasks import read_tasks
     from score.tools import make_tools
 
-    tasks, problems, source = load_tasks(settings.tasks, settings.data)
+    file = task_file(settings.tasks, settings.data, settings.output)
+    tasks, problems = read_tasks(file)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     tasks = tasks[: settings.limit]
@@ -86,8 +88,8 @@ async def infer(settings: InferenceSettings) -> int:
         "failed": dict(summary.failed),
         "malformed": len(problems),
     }
-    benchmark = {"tasks": settings.tasks, "source": source, "n": len(tasks), "hash": benchmark_hash(tasks)}
-    write_manifest(settings.output, settings, counts, inputs=[source], more={"benchmark": benchmark})
+    benchmark = {"tasks": str(settings.tasks), "n": len(tasks), "hash": benchmark_hash(tasks)}
+    write_manifest(settings.output, settings, counts, inputs=[file], benchmark=benchmark)
     generated = student.usage.generated
     tokens = "the server reports no tokens" if generated is None else f"{generated} tokens generated"
     print(

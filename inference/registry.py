@@ -68,9 +68,9 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def is_benchmark(tasks: str) -> bool:
+def is_benchmark(tasks: Path) -> bool:
     """Whether the `tasks` setting names a benchmark (by name or YAML) rather than a task file."""
-    return Path(tasks).suffix in (".yaml", ".yml") or (Path(tasks).name == tasks and not Path(tasks).suffix)
+    return tasks.suffix in (".yaml", ".yml") or not (tasks.suffix or tasks.parent.name)
 
 
 def find(name: str) -> Benchmark:

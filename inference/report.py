@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from tables import averages, column_title, paper_table
+from tables import Form, averages, column_title, paper_table, without_overlap
 
 NAMES = {"bc": "BC", "sft": "SCoRe-SFT", "rl": "SCoRe-RL"}
 KINDS = {"word": "word problems", "lookup": "look-up questions", "all": "all tasks"}
@@ -57,6 +57,42 @@ def print_table(report: dict[str, Any]) -> None:
     if len(report["kinds"]) > 1 and any(mean is not None for mean in averages(report).values()):
         console.print(paper_table(report, "markdown"), highlight=False, markup=False, soft_wrap=True)
 
+    for kind, found in report.get("overlapping", {}).items():
+        console.print(f"{_kind(kind)}: {len(found)} test items overlap with the training files", highlight=False)
+    if report.get("overlapping"):
+        console.print("without them:\n" + paper_table(without_overlap(report), "markdown"), soft_wrap=True)
+
+
+def print_comparison(report: dict[str, Any]) -> None:
+    """The paper's table, then a row a pair of runs and kind of task."""
+    console = Console(width=130)
+    console.print(paper_table(report, "markdown"), highlight=False, markup=False, soft_wrap=True)
+    table = Table(title=f"against {NAMES.get(next(iter(report['unanswered'])), next(iter(report['unanswered'])))}")
+    for column in ("run", "tasks", "n", "difference", "95 % (paired bootstrap)", "wins", "losses", "McNemar p"):
+        table.add_column(column, justify="left" if column in ("run", "tasks") else "right")
+    for pair in report["pairs"]:
+        low, high = pair["bootstrap95"]
+        table.add_row(
+            NAMES.get(pair["second"], pair["second"]), _kind(pair["kind"]), str(pair["n"]),
+            f"{100 * pair['difference']:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}", str(pair["wins"]),
+            str(pair["losses"]), f"{pair['mcnemar_p']:.3g}",
+        )  # fmt: skip
+    console.print(table)
+    for line in details(report):
+        console.print(line, highlight=False, markup=False)
+
+
+def write_tables(report: dict[str, Any], markdown: Path | None, latex: Path | None) -> None:
+    """The paper's table into files; with `--train` also the one without overlapping items."""
+    forms: dict[Form, Path | None] = {"markdown": markdown, "latex": latex}
+    for form, path in forms.items():
+        if path is not None:
+            text = paper_table(report, form)
+            if "overlapping" in report:
+                text += f"\nWithout the test items that overlap with {', '.join(report['train'])}:\n\n"
+                text += paper_table(without_overlap(report), form)
+            path.write_text(text, encoding="utf-8")
+
 
 def details(report: dict[str, Any]) -> list[str]:
     """What the table has no column for: samples and pass@k, exact match, the judge beside the scorer, where answers
@@ -75,6 +111,10 @@ def details(report: dict[str, Any]) -> list[str]:
                 parts.append(
                     f"judge {_percent(judge['accuracy'])} % (only it says right: {judge['only_judge_right']}, "
                     f"only the scorer does: {judge['only_scorer_right']}, unscored: {judge['unscored']})"
+                )
+            if score["recorded"]:
+                parts.append(
+                    "of {n} recorded verdicts {same} same, {differ} differ, {open} open".format(**score["recorded"])
                 )
             if score["tries_per_task"] > 1:
                 parts.append(

@@ -13,10 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 from squad import exact_match, token_f1
 
+from score.dialogue import render
 from score.errors import DataError, JudgeError, ProviderError
 from score.judging import Judge
 from score.runner import bounded_gather
 from score.tasks import Task, problem_in, read_json_lines
+from score.trajectory import parse_row
 
 SCORERS = ("math", "qa", "judge")
 CATEGORIES = ("no answer", "wrong answer", "code error", "out of steps", "out of context")
@@ -37,11 +39,15 @@ class Mark:
 
 @dataclass(frozen=True)
 class Scored:
-    """One answer with its mark: the first try's; `last` is the last try's. `kind` groups rows in tables: the benchmark,
-    else what the task says. `tokens` and `seconds` are those of all tries, None where they were not reported."""
+    """One answer with its mark: the first try's; `last` is the last try's, `recorded` the verdict of a recorded
+    trajectory. `kind` groups rows in tables: the benchmark, else what the task says. `tokens` and `seconds` are those
+    of all tries, None where they were not reported."""
 
     id: str
     sample: int
+    question: str
+    references: tuple[str, ...]
+    answer: str | None
     kind: str
     group: str | None
     mark: Mark
@@ -55,6 +61,7 @@ class Scored:
     prompt_tokens: float | None
     seconds: float | None
     tries: int
+    recorded: bool | None = None
 
     @property
     def correct(self) -> bool | None:
@@ -66,25 +73,46 @@ class Scored:
 
     def as_json(self) -> dict[str, Any]:
         """The row of `*.scores.jsonl`."""
-        row = {"id": self.id, "sample": self.sample, "kind": self.kind, "answered": self.category != "no answer"}
+        row = {"id": self.id, "sample": self.sample, "kind": self.kind, "answer": self.answer}
         judged = None if self.judged is None else asdict(self.judged)
-        return row | asdict(self.mark) | {"category": self.category, "judged": judged}
+        recorded = {} if self.recorded is None else {"recorded": self.recorded}
+        return row | asdict(self.mark) | {"category": self.category, "judged": judged} | recorded
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """The rows of an inference result file. Raises `DataError` for a line that is not one, or an empty file."""
+    """The rows of an inference result file, or of recorded trajectories. Raises `DataError` for a line that is neither,
+    or an empty file."""
     if not path.is_file():
         raise DataError(f"result file {path} does not exist (looked from {Path.cwd()}); run inference_api.py first")
     rows = []
     for number, row in read_json_lines(path):
         if isinstance(row, DataError):
             raise row
+        if isinstance(row, dict) and "original_task_info" in row:
+            row = result_of(row, f"{path}:{number}")
         if not isinstance(row, dict) or "gen_answer" not in row:
             raise DataError(f"{path}:{number}: no inference result (key 'gen_answer' is missing)")
         rows.append(row)
     if not rows:
         raise DataError(f"{path} holds no result")
     return rows
+
+
+def result_of(row: dict[str, Any], where: str) -> dict[str, Any]:
+    """A recorded trajectory as a result row, with its verdict as `recorded` (None: it holds no readable one)."""
+    try:
+        trajectory = parse_row(row)
+    except (ValidationError, KeyError) as error:
+        detail = problem_in(error) if isinstance(error, ValidationError) else f"key {error} is missing"
+        raise DataError(f"{where}: {detail}") from None
+    answered = trajectory.answer is not None
+    return trajectory.task.model_dump() | {
+        "messages": render(trajectory.task.question, trajectory.plan, trajectory.steps),
+        "gen_answer": trajectory.answer,
+        "ended": "answered" if answered else "out of steps",
+        "step_status": [step.status for step in trajectory.steps],
+        "recorded": trajectory.verdict.correct if trajectory.verdict else None,
+    }
 
 
 async def score_rows(
@@ -114,7 +142,10 @@ async def score_rows(
         group = row.get("group")
         return Scored(
             id=task.id,
-            sample=int(row.get("sample", 0)),
+            sample=int(row.get("sample") or 0),
+            question=task.question,
+            references=tuple(task.references),
+            answer=row["gen_answer"],
             kind=str(row.get("benchmark") or row.get("kind", "all")),
             group=None if group is None else str(group),
             mark=mark,
@@ -128,6 +159,7 @@ async def score_rows(
             prompt_tokens=_total("prompt_tokens", [row, *tries]),
             seconds=_total("seconds", [row, *tries]),
             tries=1 + len(tries),
+            recorded=row.get("recorded"),
         )
 
     return await bounded_gather([score(row) for row in rows], concurrency)

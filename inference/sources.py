@@ -1,13 +1,15 @@
 """The tasks of a benchmark: from a file in the data folder (task format or the hub's own keys), or from the hub.
 
-A file is JSONL, JSON, CSV or parquet. `load_tasks` is what the scripts call.
+A file is JSONL, JSON, CSV or parquet. `task_file` is what the scripts call.
 """
 
 import base64
 import binascii
 import hashlib
 import json
+import os
 import random
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -17,25 +19,36 @@ from pydantic import ValidationError
 from registry import Answer, Benchmark, Encryption, Key, find, is_benchmark
 
 from score.errors import DataError
-from score.tasks import Task, problem_in, read_json_lines, read_tasks
+from score.tasks import Task, problem_in, read_json_lines
 
 SAMPLE_SEED = 0
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
 
 
-def load_tasks(tasks: str, data: Path) -> tuple[list[Task], list[DataError], str]:
-    """(tasks, problems, where they came from) of a task file, or of a benchmark by name or YAML.
+def task_file(tasks: Path, data: Path, output: Path) -> Path:
+    """The task file that the `tasks` setting stands for: itself, or a benchmark written in the task format beside the
+    output (`OUTPUT.tasks.jsonl`), where one can see what was asked.
 
     Raises `DataError` if there is none to be had, with the way to get it; `SettingsError` for an unknown name.
     """
     if not is_benchmark(tasks):
-        found, problems = read_tasks(tasks)
-        return found, problems, tasks
-    return load_benchmark(find(tasks), data)
+        return tasks
+    found, problems, source = load_benchmark(find(str(tasks)), data)
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    if problems:
+        print(f"{len(problems)} rows of {source} were left out: the score is of the others", file=sys.stderr)
+    path = output.with_suffix(".tasks.jsonl")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.getpid()}")  # shards write the same file at the same time
+    new.write_text("".join(task.model_dump_json() + "\n" for task in found), encoding="utf-8")
+    new.replace(path)
+    return path
 
 
 def load_benchmark(benchmark: Benchmark, data: Path) -> tuple[list[Task], list[DataError], str]:
-    """As `load_tasks`. Each task carries `benchmark` and `scorer`, so that its result row says how it is scored."""
+    """(tasks, problems, where they came from). Each task carries `benchmark` and `scorer`, so that its result row says
+    how it is scored. Raises `DataError`."""
     path = local_file(benchmark, data)
     if path is not None:
         rows, source = read_rows(path), str(path)

@@ -21,6 +21,15 @@ def averages(report: dict[str, Any]) -> dict[str, float | None]:
     }
 
 
+def without_overlap(report: dict[str, Any]) -> dict[str, Any]:
+    """The report's tables without the test items that the training files hold (`--train`)."""
+    kinds = {
+        kind: {run: score for run, score in students.items() if score is not None}
+        for kind, students in report["kinds_without"].items()
+    }
+    return report | {"kinds": {kind: students for kind, students in kinds.items() if students}}
+
+
 def paper_table(report: dict[str, Any], form: Form) -> str:
     """The table of a report in percent, each with half the width of its 95 % interval. The best of a column is bold."""
     kinds, means = report["kinds"], averages(report)

@@ -52,11 +52,11 @@ def write_manifest(
     settings: BaseModel | Mapping[str, Any],
     counts: Mapping[str, Any],
     inputs: Sequence[str | Path] = (),
-    more: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> Path:
     """Write `<output>.manifest.json`: settings (they name key variables, never keys), counts, hashes of the input
-    files, package versions, git revision, time, and what else a script knows (`more`). Returns its path."""
-    path = Path(f"{output}.manifest.json")
+    files, package versions, git revision, time, and what else the script has to say. Returns its path."""
+    path = manifest_path(output)
     plain = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else dict(settings)
     manifest = {
         "output": str(output),
@@ -67,7 +67,20 @@ def write_manifest(
         "packages": _versions(),
         "python": platform.python_version(),
         "git": _git_revision(),
-        **(more or {}),
+        **more,
     }
     path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
     return path
+
+
+def manifest_path(output: str | Path) -> Path:
+    return Path(f"{output}.manifest.json")
+
+
+def read_manifest(output: str | Path) -> dict[str, Any]:
+    """The manifest beside an output, empty if there is none or it cannot be read (it never stops a run)."""
+    try:
+        found = json.loads(manifest_path(output).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
