@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from score.dialogue import Message, parse_teacher
 from score.episode import Episode
@@ -168,9 +168,9 @@ class Teacher:
             {"role": "system", "content": self._systems[role]},
             {"role": "user", "content": prompt},
         ]
-        overrides = {} if seed is None else {"seed": seed}
+        overrides: dict[str, Any] = {} if seed is None else {"seed": seed}
         while True:
-            completion = await self.endpoint.chat(messages, **overrides)
+            completion = await self.endpoint.chat(messages, purpose=role, **overrides)
             self.usage.setdefault(role, Usage()).add(completion.usage)
             try:
                 return read(completion.text)
@@ -218,7 +218,7 @@ class Student:
 
     async def reply(self, episode: Episode, seed: int | None = None) -> str:
         """The student's next turn. Raises `ProviderError`, and `TaskError` if the dialogue outgrew its context."""
-        overrides = {} if seed is None else {"seed": seed}
+        overrides: dict[str, Any] = {} if seed is None else {"seed": seed}
         completion = await self.endpoint.chat(episode.messages(), **overrides)
         self.usage["student"].add(completion.usage)
         return completion.text

@@ -25,7 +25,7 @@ class _Calls:
         self._number = 0
 
     async def chat(self, messages: list[Any]) -> Completion:
-        overrides = {} if self.seed is None else {"seed": self.seed + self._number}
+        overrides: dict[str, Any] = {} if self.seed is None else {"seed": self.seed + self._number}
         reply = await self.model.chat(messages, **overrides)
         self._number += 1
         self.usage.add(reply.usage)

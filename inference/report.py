@@ -120,10 +120,11 @@ def details(report: dict[str, Any]) -> list[str]:
                 parts.append(
                     f"{score['tries_per_task']:.2f} tries a task, their last {_percent(score['score_of_last_try'])} %"
                 )
-            if score.get("cost_per_task") is not None:
-                parts.append(f"cost {score['cost_per_task']:.4g} a task")
             parts += [f"{category} {count}" for category, count in sorted(score["failed"].items())]
             lines += [f"{NAMES.get(name, name)} on {_kind(kind)}: {', '.join(parts)}"] if parts else []
+    for name, spent in report["costs"].items():
+        if spent["money"] is not None:
+            lines.append(f"{NAMES.get(name, name)}: cost {spent['money']:.2f} {spent['currency']} in all")
     for name, counts in report["unanswered"].items():
         if counts:
             listed = ", ".join(f"{kind} {count}" for kind, count in counts.items())

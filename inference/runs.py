@@ -15,6 +15,7 @@ from scoring import Scored, read_results, score_rows
 from score.answers import Equivalence
 from score.errors import DataError, SettingsError
 from score.judging import Judge
+from score.ledger import Entries, add_entries, ledger_path, money, read_ledger, read_prices, tokens
 from score.llm import Endpoint
 
 BESIDE = (".scores.jsonl", ".failures.jsonl", ".tasks.jsonl")  # what lies beside result files
@@ -98,12 +99,11 @@ def report_on(
     scored: dict[str, list[Scored]], files: Runs, settings: EvaluationSettings, train: Sequence[str] = ()
 ) -> dict[str, Any]:
     """All figures: `students` (the first kind of task), `kinds` (every kind), `groups` (GAIA's levels and the like),
-    `pairs` (paired differences of neighbours in the table), `unanswered` (tasks that failed, by kind of failure); with
-    `train` also what overlaps and the figures without it."""
+    `pairs` (paired differences of neighbours in the table), `unanswered` (tasks that failed, by kind of failure),
+    `costs` (of each run, as its ledgers know); with `train` also what overlaps and the figures without it."""
     by_kind = grouped(scored)
     figures = {
-        kind: {name: summarise(rows).as_json() | settings.cost(rows) for name, rows in students.items()}
-        for kind, students in by_kind.items()
+        kind: {name: summarise(rows).as_json() for name, rows in students.items()} for kind, students in by_kind.items()
     }
     report: dict[str, Any] = {
         "students": next(iter(figures.values())),
@@ -120,6 +120,7 @@ def report_on(
             if pairs_of(students[first], students[second])
         ],
         "unanswered": {name: unanswered(paths) for name, paths in files.items()},
+        "costs": {name: cost(paths, settings.prices) for name, paths in files.items()},
     }
     if train:
         questions = {(row.kind, row.id): row.question for rows in scored.values() for row in rows}
@@ -140,3 +141,15 @@ def unanswered(paths: list[Path]) -> dict[str, int]:
         if failures.is_file():
             counts.update(json.loads(line)["kind"] for line in failures.read_text(encoding="utf-8").splitlines())
     return dict(counts)
+
+
+def cost(paths: list[Path], prices: Path) -> dict[str, Any]:
+    """What a run has cost in all, failed tasks included: `tokens` and `money`, None where they are not known."""
+    spent: Entries = {}
+    for path in paths:
+        entries, _ = read_ledger(ledger_path(path))
+        add_entries(spent, entries)
+    table = read_prices(prices)
+    if not spent:
+        return {"tokens": None, "money": None, "currency": table.currency}
+    return {"tokens": tokens(spent.values()), "money": money(spent, table), "currency": table.currency}

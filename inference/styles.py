@@ -82,6 +82,11 @@ def make_style(name: StyleName, tools: Sequence[str]) -> Style:
     return TeacherStyle(tools) if name == "teacher" else StudentStyle()
 
 
+def prompts(name: StyleName) -> list[Path]:
+    """The prompt files that a style reads."""
+    return [] if name == "student" else [PROMPTS / f"{name}.txt"]
+
+
 def chat_messages(question: str) -> list[Message]:
     """The one turn of a plain chat model."""
     return [{"role": "system", "content": _prompt("chat")}, {"role": "user", "content": question}]

@@ -1,12 +1,11 @@
 """A suite of the paper's table: inference on each of its benchmarks, then their result files."""
 
-import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from configuration import EvaluationSettings, InferenceSettings
-from inference_api import infer
+from inference_api import answer as answer_tasks
 from registry import suite
 
 from score.errors import DataError
@@ -25,7 +24,7 @@ def run_suite(name: str, run: str, settings: EvaluationSettings, overrides: Sequ
         if answer:
             changes = [*overrides, f"tasks={benchmark.name}", f"output={path}"]
             try:
-                asyncio.run(infer(load_settings(InferenceSettings, settings.inference, changes)))
+                answer_tasks(load_settings(InferenceSettings, settings.inference, changes))
             except DataError as error:
                 print(f"left out: {error}", file=sys.stderr)
         if path.is_file() and path.stat().st_size:

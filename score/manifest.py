@@ -12,14 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-PACKAGES = ("torch", "transformers", "llamafactory", "verl", "langgraph", "openai", "math-verify", "bm25s")
+PACKAGES = ("torch", "transformers", "llamafactory", "verl", "langgraph", "aiohttp", "pydantic", "math-verify", "bm25s")
 
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, or `absent`."""
     if not path.is_file():
         return "absent"
-    with open(path, "rb") as file:  # in pieces: inputs may be larger than memory
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -69,7 +69,9 @@ def write_manifest(
         "git": _git_revision(),
         **more,
     }
-    path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    new = path.with_name(path.name + ".new")  # a run that is killed while it writes leaves the old one
+    new.write_text(json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    new.replace(path)
     return path
 
 

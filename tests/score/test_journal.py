@@ -23,7 +23,7 @@ def ids(path: Path) -> list[str]:
     return [json.loads(line)["id"] for line in path.read_text().splitlines()]
 
 
-async def answer(task: Task) -> dict[str, Any]:
+async def answer(task: Task, sample: int) -> dict[str, Any]:
     await asyncio.sleep(0.001)
     return {"id": task.id}
 
@@ -75,7 +75,7 @@ def test_a_foreign_file_is_not_appended_to(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_recorded_by_kind_and_tried_again(tmp_path: Path) -> None:
-    async def fails_on_seven(task: Task) -> dict[str, Any]:
+    async def fails_on_seven(task: Task, sample: int) -> dict[str, Any]:
         if task.id == "7":
             raise ToolError("the search is down")
         return {"id": task.id}
@@ -89,7 +89,7 @@ def test_a_failure_is_recorded_by_kind_and_tried_again(tmp_path: Path) -> None:
 
 
 def test_a_fatal_provider_error_stops_the_run(tmp_path: Path) -> None:
-    async def refused(task: Task) -> dict[str, Any]:
+    async def refused(task: Task, sample: int) -> dict[str, Any]:
         raise ProviderError("the key was refused", fatal=True)
 
     with pytest.raises(ProviderError, match="refused"):
