@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from registry import ORDER
 from rich.console import Console
 from rich.table import Table
-from tables import Form, averages, column_title, paper_table, without_overlap
+from tables import Form, column_title, paper_table, without_overlap
 
 NAMES = {"bc": "BC", "sft": "SCoRe-SFT", "rl": "SCoRe-RL"}
 KINDS = {"word": "word problems", "lookup": "look-up questions", "all": "all tasks"}
@@ -54,7 +55,7 @@ def print_table(report: dict[str, Any]) -> None:
 
     for line in details(report):
         console.print(line, highlight=False, markup=False)
-    if len(report["kinds"]) > 1 and any(mean is not None for mean in averages(report).values()):
+    if len(report["kinds"]) > 1 and set(report["kinds"]) <= set(ORDER):
         console.print(paper_table(report, "markdown"), highlight=False, markup=False, soft_wrap=True)
 
     for kind, found in report.get("overlapping", {}).items():
