@@ -114,3 +114,21 @@ def test_the_hash_knows_content_but_not_order(shared_data: Path) -> None:
     tasks, _, _ = load_benchmark(find("aime24"), shared_data / "benchmarks")
     changed = [tasks[0].model_copy(update={"true_answer": "0"}), *tasks[1:]]
     assert benchmark_hash(tasks) == benchmark_hash(tasks[::-1]) != benchmark_hash(changed)
+
+
+def test_a_hub_split_is_mapped_and_sampled_with_a_seed(tmp_path: Path) -> None:
+    repository, data = tmp_path / "repository", tmp_path / "data"
+    repository.mkdir()
+    rows = [{"problem": f"{n} + 1", "answer": n + 1, "image": "" if n % 2 else "png"} for n in range(40)]
+    (repository / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    benchmark = Benchmark.model_validate(
+        {"name": "own", "hub": str(repository), "size": 5, "where": {"image": ""},
+         "fields": {"question": "problem", "true_answer": "answer"}}
+    )  # fmt: skip
+    first, problems, source = load_benchmark(benchmark, data)
+    assert source.startswith("hub:") and len(first) == 5 and not problems
+    assert all(int(task.question.split()[0]) % 2 for task in first)
+    assert [task.id for task in first] == [task.id for task in load_benchmark(benchmark, data)[0]]
+    wrong = benchmark.model_copy(update={"split": "dev"})
+    with pytest.raises(DataError, match="own cannot be had"):
+        load_benchmark(wrong, data)
