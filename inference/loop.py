@@ -85,6 +85,7 @@ async def _attempt(
         "gen_answer": episode.answer,
         "ended": ended,
         "step_status": [step.status for step in episode.steps],
+        "step_searches": [step.searches or [] for step in episode.steps],
         **_cost(calls.usage, began),
     }
 

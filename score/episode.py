@@ -22,11 +22,12 @@ def step_of(reply: Reply) -> Step:
 def observe(step: Step, result: StepResult) -> Step:
     """The step with what the interpreter made of it. The episode ends when a final answer was handed in; its
     observation is then that answer alone, as in the original release's files."""
+    came: dict[str, object] = {"observation": result.observation, "status": result.status}
     if result.final_answer is not None:
-        return step.model_copy(
-            update={"observation": result.final_answer, "is_finished": True, "status": result.status}
-        )
-    return step.model_copy(update={"observation": result.observation, "status": result.status})
+        came |= {"observation": result.final_answer, "is_finished": True}
+    if result.searches:
+        came["searches"] = list(result.searches)
+    return step.model_copy(update=came)
 
 
 @dataclass

@@ -9,13 +9,16 @@ import contextlib
 import os
 import runpy
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, TypeVar
 
 from score import cli
 from score.errors import SettingsError
 from score.ledger import Ledger, read_prices
+from score.manifest import read_manifest
 from score.run import RunSettings, Script
+from score.run_report import print_table, read_summary, totals, write_summary
 from score.settings import adopt, environment
 from score.shards import merge, shard_output
 
@@ -41,6 +44,10 @@ def run_on_ray(script: Script[S], settings: S, options: argparse.Namespace) -> i
 
     if settings.shard is not None:
         raise SettingsError("--ray makes the shards itself: leave --shard out")
+    if settings.output.exists() and "merged_from" not in read_manifest(settings.output):
+        raise SettingsError(
+            f"{settings.output} was not merged from shards: go on without --ray, or name another output"
+        )
     started = {"address": options.ray} if options.ray != "local" else {"include_dashboard": False}
     ray.init(**started, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}}, logging_level="WARNING")
     try:
@@ -69,8 +76,19 @@ def run_on_ray(script: Script[S], settings: S, options: argparse.Namespace) -> i
         return max(codes.values())
     settings.output.unlink(missing_ok=True)  # of an earlier call: its rows are in the shards
     rows, failed = merge(settings.output, outputs)
-    found = script.findings(settings, settings.output, Ledger(settings.output, [], read_prices(settings.prices)))
+    ledger = Ledger(settings.output, [], read_prices(settings.prices))
+    found = script.findings(settings, settings.output, ledger)
     print(f"{settings.output}: {rows} rows of {count} shards, {failed} failures")
-    for name, value in found.lines:
-        print(f"  {name}: {value}")
+    summaries = [read_summary(path) for path in outputs]
+    figures = {
+        "state": "finished",
+        "done": sum(summary.get("done", 0) for summary in summaries),
+        "skipped": sum(summary.get("skipped", 0) for summary in summaries),
+        "failed": dict(sum((Counter(summary.get("failed", {})) for summary in summaries), Counter())),
+        "failures_standing": failed,
+        "malformed": max(summary.get("malformed", 0) for summary in summaries),
+        **totals(ledger, found),
+    }
+    print_table(settings.output, found, figures)
+    write_summary(settings.output, figures)
     return found.code or (3 if 3 in codes.values() else 0)

@@ -23,10 +23,10 @@ from score.errors import SettingsError
 from score.fingerprint import changes, fingerprint, refuse
 from score.interpreter import InterpreterSettings
 from score.journal import Journal, failures_path
-from score.ledger import PRICES, Ledger, as_rows, read_prices
+from score.ledger import PRICES, Ledger, read_prices
 from score.llm import Account, Endpoint, Endpoints, EndpointSettings, open_account
 from score.manifest import read_manifest, write_manifest
-from score.run_report import FINE, Findings, print_table, summary_path, totals
+from score.run_report import FINE, Findings, print_table, totals, write_summary
 from score.runner import RunSummary, Watch, run_tasks
 from score.search import SearchSettings
 from score.settings import Strict, load_settings
@@ -235,64 +235,49 @@ async def run(script: Script[S], settings: S, *, accept_changes: bool = False) -
                     refuse(changed, output, len(journal.done))
                 if changed:
                     history.append({"when": started, "rows_before": len(journal.done), "changed": changed})
-            kept: dict[str, Any] = {"fingerprint": now, "changes": history, "started": started}
+            manifest = {
+                "state": "running",
+                "fingerprint": now,
+                "changes": history,
+                "served": {role: endpoint.served for role, endpoint in endpoints.items()},
+                "started": before.get("started", started) if journal.done else started,
+            }
             inputs = [settings.tasks, *script.prompts]
-            if journal.done and before:
-                kept["started"] = before.get("started", started)
-            write_manifest(output, settings, before.get("counts", {}), inputs, state="running", **kept)
+            write_manifest(output, settings, before.get("counts", {}), inputs, **manifest)
             summary, ledger = await work_on(script, settings, endpoints, tasks, number, journal)
     finally:
         await asyncio.gather(*(endpoint.close() for endpoint in endpoints.values()))
     found = script.findings(settings, output, ledger)
-    return _report(
-        script, settings, output, summary, ledger, found, malformed, journal.standing, endpoints, kept, inputs
-    )
+    return _report(settings, output, summary, ledger, found, malformed, journal.standing, manifest, inputs)
 
 
 def _report(
-    script: Script[S],
-    settings: S,
+    settings: RunSettings,
     output: Path,
     summary: RunSummary,
     ledger: Ledger,
     found: Findings,
     malformed: int,
     standing: int,
-    endpoints: Mapping[str, Endpoint],
-    kept: Mapping[str, Any],
+    manifest: Mapping[str, Any],
     inputs: Sequence[Path],
 ) -> int:
     """Print the table, write summary and manifest, decide the exit code. Rows and costs are those of the whole file,
     over all runs; `done`, `skipped` and `failed` are this run's."""
+    state = "interrupted" if summary.interrupted else "finished"
     figures = {
-        "rows": found.rows,
+        "state": state,
         "done": summary.done,
         "skipped": summary.skipped,
         "failed": dict(summary.failed),
         "failures_standing": standing,
         "malformed": malformed,
         "seconds": round(summary.seconds, 1),
-        **found.figures,
-        **ledger.counters(),
-        **totals(ledger, found.kept),
+        **totals(ledger, found),
     }
-    usage: dict[str, dict[str, Any]] = {}
-    for spent in as_rows(ledger.entries(), ledger.prices):
-        name = spent["purpose"]
-        usage[f"{name} ({spent['role']}, {spent['model']})" if name in usage or name == "check" else name] = spent
-    print_table(output, summary, found, figures, usage, ledger, malformed)
-    state = "interrupted" if summary.interrupted else "finished"
-    write_manifest(
-        output,
-        settings,
-        figures | {"usage": usage},
-        inputs,
-        state=state,
-        served={role: endpoint.served for role, endpoint in endpoints.items()},
-        **kept,
-    )
-    text = json.dumps({"output": str(output), "state": state, **figures, "usage": usage}, indent=2, default=str)
-    summary_path(output).write_text(text + "\n", encoding="utf-8")
+    print_table(output, found, figures)
+    write_summary(output, figures)
+    write_manifest(output, settings, figures, inputs, **(dict(manifest) | {"state": state}))
     if summary.interrupted:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return INTERRUPTED

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from score.ledger import Ledger
-from score.runner import RunSummary
+from score.ledger import Ledger, as_rows
 
 FINE = 0
 COUNTED = {"asked_again": "asked again", "tolerated": "tolerated", "judged_by": "judged by"}
@@ -26,15 +25,21 @@ class Findings:
     complaint: str = ""
 
 
-def totals(ledger: Ledger, kept: int | None) -> dict[str, Any]:
-    """Tokens and money of the whole file, and per row that is worth keeping. None: not known."""
-    tokens, money = ledger.tokens(), ledger.money()
-    figures: dict[str, Any] = {"tokens": tokens, "money": money, "currency": ledger.prices.currency}
-    if kept is not None:
-        figures["kept"] = kept
-        figures["tokens_per_kept"] = None if tokens is None or not kept else round(tokens / kept, 1)
-        figures["money_per_kept"] = None if money is None or not kept else money / kept
-    return figures
+def totals(ledger: Ledger, found: Findings) -> dict[str, Any]:
+    """The figures of the whole file: what was found in it and what it cost, also per row that is worth keeping, and by
+    purpose (`usage`). None: not known."""
+    spent, money = ledger.tokens(), ledger.money()
+    figures: dict[str, Any] = {"rows": found.rows, **ledger.counters(), **found.figures}
+    figures |= {"tokens": spent, "money": money, "currency": ledger.prices.currency}
+    if found.kept is not None:
+        figures["kept"] = found.kept
+        figures["tokens_per_kept"] = None if spent is None or not found.kept else round(spent / found.kept, 1)
+        figures["money_per_kept"] = None if money is None or not found.kept else money / found.kept
+    usage: dict[str, dict[str, Any]] = {}
+    for row in as_rows(ledger.entries(), ledger.prices):
+        name = row["purpose"]
+        usage[f"{name} ({row['role']}, {row['model']})" if name in usage or name == "check" else name] = row
+    return figures | {"usage": usage}
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -49,32 +54,24 @@ def listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {n}" for name, n in sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def print_table(
-    output: Path,
-    summary: RunSummary,
-    found: Findings,
-    figures: Mapping[str, Any],
-    usage: Mapping[str, Mapping[str, Any]],
-    ledger: Ledger,
-    malformed: int,
-) -> None:
-    """Name and value a line, then what each role cost."""
-    failed = listed(summary.failed) or "none"
+def print_table(output: Path, found: Findings, figures: Mapping[str, Any]) -> None:
+    """Name and value a line, then what each role cost. `figures` are `totals` and those of the run."""
+    failed = listed(figures["failed"]) or "none"
     lines = [
-        ("rows", f"{found.rows} ({summary.done} now, {summary.skipped} of these tasks before)"),
+        ("rows", f"{found.rows} ({figures['done']} now, {figures['skipped']} of these tasks before)"),
         *found.lines,
         *((title, listed(figures[name])) for name, title in COUNTED.items() if figures.get(name)),
         ("failures", failed if not figures["failures_standing"] else f"{failed}; {figures['failures_standing']} stand"),
-        ("malformed lines", str(malformed)),
+        ("malformed lines", str(figures["malformed"])),
     ]
-    for name, row in usage.items():
+    for name, row in figures["usage"].items():
         text = f"{number(row['prompt_tokens'])} read, {number(row['completion_tokens'])} written, {row['calls']} calls"
         if row["uncounted"]:
             text += f" ({row['uncounted']} of them without the server's counts)"
         if row["retries"]:
             text += f", {row['retries']} attempts failed"
         if row["money"] is not None:
-            text += f", {row['money']:.4g} {ledger.prices.currency}"
+            text += f", {row['money']:.4g} {figures['currency']}"
         lines.append((f"tokens, {name}", text))
     lines.append(("tokens in all", number(figures["tokens"])))
     if figures.get("kept") is not None:
@@ -89,6 +86,11 @@ def print_table(
 
 def summary_path(output: Path) -> Path:
     return Path(f"{output}.summary.json")
+
+
+def write_summary(output: Path, figures: Mapping[str, Any]) -> None:
+    text = json.dumps({"output": str(output), **figures}, indent=2, ensure_ascii=False)
+    summary_path(output).write_text(text + "\n", encoding="utf-8")
 
 
 def read_summary(output: Path) -> dict[str, Any]:

@@ -78,12 +78,14 @@ async def run_tasks(
     running = 0
     began = time.monotonic()
 
-    def show() -> None:
+    def note() -> str:
         notes = [f"{summary.failures} failed" if summary.failures else "", watch.note()]
         if summary.interrupted:
             notes.insert(0, f"stopping: {running} in flight")
-        done = summary.skipped + summary.done + summary.failures
-        progress.update(done, note=", ".join(note for note in notes if note))
+        return ", ".join(note for note in notes if note)
+
+    def show() -> None:
+        progress.update(summary.skipped + summary.done + summary.failures, note)
 
     async def one(task: Task, sample: int) -> dict[str, Any]:
         limit = asyncio.timeout(task_timeout_s)

@@ -31,7 +31,8 @@ def without_label(thought: str) -> str:
 
 
 class Step(BaseModel):
-    """One action and what came of it. `status` is the interpreter's (`ok`, `error`, `timeout` ...)."""
+    """One action and what came of it. `status` is the interpreter's (`ok`, `error`, `timeout` ...). `searches`: what
+    its searches found, `{"tool", "query", "results": [{"rank", "url", "title", "passage"}]}`; for readers only."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -40,6 +41,7 @@ class Step(BaseModel):
     observation: str = ""
     is_finished: bool = False
     status: str | None = None
+    searches: list[dict[str, Any]] | None = None
 
 
 class KeyStep(BaseModel):

@@ -3,7 +3,7 @@
 from aiolimiter import AsyncLimiter
 
 CHARACTERS_PER_TOKEN = 4
-FIRST_GUESS = 500  # tokens of a reply, until the first ones are known
+FIRST_GUESS = 1000  # tokens of a reply, until the first ones are known
 
 
 class RateLimit:
