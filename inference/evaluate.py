@@ -5,7 +5,8 @@
 
 Each row is scored as its benchmark asks: mathematics by rule (text, numbers, math-verify), question answering by token
 F1, deep search by the judge. What the rules leave open goes to `endpoints.judge` of the config, and without one, or if
-its reply cannot be read, stays unscored: shown in the table, and exit code 3. Row by row the scores lie beside each
+its reply cannot be read, stays unscored: shown in the table, and exit code 3, as
+for a suite of which something could not be answered. Row by row the scores lie beside each
 result file (`*.scores.jsonl`).
 """
 
@@ -69,9 +70,10 @@ def main() -> int:
     for_inference = [change.removeprefix("inference.") for change in options.set if change.startswith("inference.")]
     own = [change for change in options.set if not change.startswith("inference.")]
     settings = load_settings(EvaluationSettings, options.config, own)
-    files = read_runs(options.results)
+    files, complete = read_runs(options.results), True
     if options.suite:
-        files[options.name] = run_suite(options.suite, options.name, settings, for_inference, not options.score_only)
+        run_it = not options.score_only
+        files[options.name], complete = run_suite(options.suite, options.name, settings, for_inference, run_it)
     scored = asyncio.run(
         score_files(files, settings, scorer=options.scorer, rejudge=options.judge, folder=options.scores)
     )
@@ -87,7 +89,7 @@ def main() -> int:
     if options.plot:
         plot(report, options.plot)
     unscored = sum(score["unscored"] for students in report["kinds"].values() for score in students.values())
-    return 3 if unscored else 0
+    return 3 if unscored or not complete else 0
 
 
 if __name__ == "__main__":

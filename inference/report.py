@@ -123,6 +123,10 @@ def details(report: dict[str, Any]) -> list[str]:
                 )
             parts += [f"{category} {count}" for category, count in sorted(score["failed"].items())]
             lines += [f"{NAMES.get(name, name)} on {_kind(kind)}: {', '.join(parts)}"] if parts else []
+    for kind, students in report["groups"].items():
+        for name, groups in students.items():
+            shares = ", ".join(f"{group}: {_score(score)} (n = {score['n']})" for group, score in groups.items())
+            lines.append(f"{NAMES.get(name, name)} on {_kind(kind)} by group: {shares}")
     for name, spent in report["costs"].items():
         if spent["money"] is not None:
             lines.append(f"{NAMES.get(name, name)}: cost {spent['money']:.2f} {spent['currency']} in all")

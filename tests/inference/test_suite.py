@@ -75,6 +75,14 @@ def test_a_suite_that_is_killed_and_resumed_gives_the_same_table(run: dict[str, 
     resumed = evaluate(run, tmp_path / "cut", "--json", f"{tmp_path}/cut.json")
     assert resumed.returncode == whole.returncode, resumed.stderr
     assert figures(tmp_path / "whole.json") == figures(tmp_path / "cut.json")
+    scored = evaluate(
+        run | {"SCORE_STUDENT_URL": "http://127.0.0.1:9/v1"},
+        tmp_path / "cut",
+        "--score-only",
+        "--json",
+        f"{tmp_path}/2.json",
+    )
+    assert scored.returncode == whole.returncode and figures(tmp_path / "2.json") == figures(tmp_path / "cut.json")
     report = figures(tmp_path / "whole.json")
     assert list(report["kinds"]) == list(BENCHMARKS)
     assert {(score["tiny"]["n"], score["tiny"]["rows"]) for score in report["kinds"].values()} == {(12, 24)}
@@ -82,6 +90,20 @@ def test_a_suite_that_is_killed_and_resumed_gives_the_same_table(run: dict[str, 
     assert len(manifest["counts"]["benchmark"]["hash"]) == 64 and manifest["counts"]["benchmark"]["name"] == "aime24"
     assert manifest["served"]["student"] and manifest["git"]
     assert manifest["settings"]["endpoints"]["student"]["sampling"]["temperature"] == 0.6
+
+
+def test_a_suite_goes_on_without_what_cannot_be_had_and_says_so(run: dict[str, str], tmp_path: Path) -> None:
+    data = Path(run["SCORE_RUN"], "data")
+    (data / "hle.jsonl").write_text((data / "math500.jsonl").read_text())
+    deepsearch = [*command(run, tmp_path / "out"), "--json", f"{tmp_path}/r.json", "--suite", "deepsearch"]
+    offline = run | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    ran = subprocess.run(
+        deepsearch, cwd=ROOT / "inference", env=offline, capture_output=True, text=True, timeout=200
+    )  # fmt: skip
+    assert ran.returncode == 3, ran.stderr
+    assert ran.stderr.count("cannot be had") == 3 and "accept its terms" in ran.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert list(report["kinds"]) == ["hle"] and report["kinds"]["hle"]["tiny"]["rows"] == 24
 
 
 def answers(tmp_path: Path, replies: list[str], *arguments: str) -> tuple[list[dict[str, Any]], ChatServer]:
