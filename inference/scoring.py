@@ -16,6 +16,7 @@ from squad import exact_match, token_f1
 from score.dialogue import render
 from score.errors import DataError, JudgeError, ProviderError
 from score.judging import Judge
+from score.progress import ProgressLine
 from score.runner import bounded_gather
 from score.tasks import Task, problem_in, read_json_lines
 from score.trajectory import parse_row
@@ -125,6 +126,7 @@ async def score_rows(
     rejudge: bool = False,
 ) -> list[Scored]:
     """Score every row, by `scorer` if one is given, else by its own. What nobody can decide stays unscored."""
+    progress = ProgressLine(f"scoring {Path(label).name}", total=len(rows))
 
     async def score(row: dict[str, Any]) -> Scored:
         try:
@@ -162,7 +164,15 @@ async def score_rows(
             recorded=row.get("recorded"),
         )
 
-    return await bounded_gather([score(row) for row in rows], concurrency)
+    async def counted(row: dict[str, Any]) -> Scored:
+        found = await score(row)
+        progress.update(progress.done + 1)
+        return found
+
+    try:
+        return await bounded_gather([counted(row) for row in rows], concurrency)
+    finally:
+        progress.close()
 
 
 async def mark_answer(task: Task, answer: str | None, scorer: str, judge: Judge) -> Mark:
