@@ -27,14 +27,17 @@ def wilson(right: int, total: int) -> Interval:
 def clustered(scores: Mapping[str, Sequence[float]]) -> Interval:
     """The 95 % normal interval of the mean of all scores, clustered by task (task -> its samples' scores in [0, 1]).
 
-    Its variance is the sum over tasks of the squared sum of their residuals (Miller 2024, section 2.2), with the usual
-    factor T / (T - 1) for T tasks. Raises `ValueError` without a score.
+    Its variance is the sum over tasks of the squared sum of their residuals (Miller 2024), with the usual
+    factor T / (T - 1) for T tasks. Where all are 0 or all are 1 that would be 0: then it is Wilson's over T tasks, as
+    if a task's samples were one. Raises `ValueError` without a score.
     """
     values = [score for samples in scores.values() for score in samples]
     if not values:
         raise ValueError("no score to take an interval of")
     if len(scores) == 1:
         return 0.0, 1.0
+    if set(values) in ({0.0}, {1.0}):
+        return wilson(round(values[0]) * len(scores), len(scores))
     mean = math.fsum(values) / len(values)
     residuals = (math.fsum(score - mean for score in samples) for samples in scores.values())
     variance = math.fsum(residual**2 for residual in residuals) * len(scores) / (len(scores) - 1) / len(values) ** 2
@@ -45,7 +48,8 @@ def clustered(scores: Mapping[str, Sequence[float]]) -> Interval:
 def bootstrap(values: Sequence[float], low: float = 0.0, high: float = 1.0, seed: int = SEED) -> Interval:
     """The 95 % percentile bootstrap interval of a mean: 10,000 resamples of the tasks (Efron 1979), seeded.
 
-    `values` has one number a task; (`low`, `high`) is said of a single one, which tells nothing.
+    `values` has one number a task; (`low`, `high`) is said of a single one, which tells nothing. Resampling cannot see
+    beyond equal values: where all are at an end of [0, 1], Wilson's interval is given instead.
     """
     import numpy
     from scipy import stats
@@ -54,7 +58,8 @@ def bootstrap(values: Sequence[float], low: float = 0.0, high: float = 1.0, seed
         return low, high
     sample = numpy.asarray(values, dtype=float)
     if (sample == sample[0]).all():  # every resample has the same mean
-        return float(sample[0]), float(sample[0])
+        at_an_end = (low, high) == (0.0, 1.0) and values[0] in (low, high)
+        return wilson(round(values[0]) * len(values), len(values)) if at_an_end else (values[0], values[0])
     found = stats.bootstrap(
         (sample,), numpy.mean, n_resamples=RESAMPLES, batch=500, method="percentile", rng=numpy.random.default_rng(seed)
     )

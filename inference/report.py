@@ -30,7 +30,10 @@ def _tokens(mean: float | None) -> str:
 
 def print_table(report: dict[str, Any]) -> None:
     """One row a student and kind of task, then the paired differences."""
-    table = Table(title="accuracy with its 95 % Wilson interval; steps and generated tokens per task")
+    scores = [score for students in report["kinds"].values() for score in students.values()]
+    plain = all(score["metric"] == "accuracy" and score["rows"] == score["n"] for score in scores)
+    what = "accuracy with its 95 % Wilson interval" if plain else "score with its 95 % interval (F1: bootstrap)"
+    table = Table(title=f"{what}; steps and generated tokens per task")
     for column in ("student", "tasks", "n", "accuracy %", "95 %", "unscored", "steps", "tokens"):
         table.add_column(column, justify="left" if column in ("student", "tasks") else "right")
     for kind, students in report["kinds"].items():
@@ -54,7 +57,7 @@ def print_table(report: dict[str, Any]) -> None:
         )
 
     for line in details(report):
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if len(report["kinds"]) > 1 and set(report["kinds"]) <= set(ORDER):
         console.print(paper_table(report, "markdown"), highlight=False, markup=False, soft_wrap=True)
 

@@ -33,14 +33,14 @@ def without_overlap(report: dict[str, Any]) -> dict[str, Any]:
 def paper_table(report: dict[str, Any], form: Form) -> str:
     """The table of a report in percent, each with half the width of its 95 % interval. The best of a column is bold."""
     kinds, means = report["kinds"], averages(report)
-    best = {kind: max(score["score"] for score in students.values()) for kind, students in kinds.items()}
+    best = {kind: max(s["score"] for s in students.values()) for kind, students in kinds.items() if len(students) > 1}
     header = ["", *(column_title(kind) + _unit(students) for kind, students in kinds.items()), "Avg."]
     rows = []
     for run, mean in means.items():
         cells = [run]
         for kind, students in kinds.items():
             score = students.get(run)
-            cells.append("–" if score is None else _cell(score, score["score"] == best[kind], form))
+            cells.append("–" if score is None else _cell(score, score["score"] == best.get(kind), form))
         cells.append("–" if mean is None else f"{100 * mean:.1f}")
         rows.append(cells)
     if form == "markdown":

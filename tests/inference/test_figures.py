@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from comparability import hash_of
 from figures import compare, summarise
-from intervals import bootstrap, clustered, mcnemar, paired_bootstrap, pass_at_k
+from intervals import bootstrap, clustered, mcnemar, paired_bootstrap, pass_at_k, wilson
 from scoring import Scored, score_rows
 from squad import exact_match, normalise, token_f1
 from tables import paper_table
@@ -69,6 +69,12 @@ def test_samples_of_one_task_count_as_one_witness() -> None:
     assert clustered(agreeing) == pytest.approx(clustered(single))
     independent = {str(task): [float(task % 4 == n) for n in range(4)] for task in range(100)}
     assert clustered(independent)[1] - clustered(independent)[0] < 1e-9  # each task has the same mean
+
+
+def test_no_right_answer_is_no_proof_of_zero() -> None:
+    assert clustered({str(task): [0.0] * 4 for task in range(30)}) == wilson(0, 30)
+    assert clustered({str(task): [1.0, 1.0] for task in range(30)}) == wilson(30, 30)
+    assert bootstrap([0.0] * 30) == wilson(0, 30) and bootstrap([1.0] * 30) == wilson(30, 30)
 
 
 def test_the_bootstrap_covers_the_mean_as_often_as_it_says() -> None:
