@@ -25,12 +25,12 @@ BENCHMARKS = ("math500", "aime24", "aime25", "olymmath")
 def run(tmp_path_factory: pytest.TempPathFactory, start_server: Callable[..., str]) -> dict[str, str]:
     """A served student with random weights, and a data folder whose four mathematics benchmarks are miniature tasks."""
     folder = tmp_path_factory.mktemp("suite")
-    write_world(folder / "world", 0, {"bc": 40, "mps": 20, "validation": 10, "test": 48})
+    write_world(folder / "world", 0, {"bc": 40, "mps": 20, "validation": 10, "test": 24})
     make_student(folder / "world", folder / "student", seed=0)
     lines = (folder / "world" / "test.jsonl").read_text().splitlines(keepends=True)
     (folder / "data").mkdir()
     for number, name in enumerate(BENCHMARKS):
-        (folder / "data" / f"{name}.jsonl").write_text("".join(lines[12 * number : 12 * number + 12]))
+        (folder / "data" / f"{name}.jsonl").write_text("".join(lines[6 * number : 6 * number + 6]))
     address = start_server("-m", "score.serving", "--model", str(folder / "student"))
     return os.environ | {"SCORE_RUN": str(folder), "SCORE_STUDENT_URL": address, "SCORE_EXPERT_URL": address}
 
@@ -85,7 +85,7 @@ def test_a_suite_that_is_killed_and_resumed_gives_the_same_table(run: dict[str, 
     assert scored.returncode == whole.returncode and figures(tmp_path / "2.json") == figures(tmp_path / "cut.json")
     report = figures(tmp_path / "whole.json")
     assert list(report["kinds"]) == list(BENCHMARKS)
-    assert {(score["tiny"]["n"], score["tiny"]["rows"]) for score in report["kinds"].values()} == {(12, 24)}
+    assert {(score["tiny"]["n"], score["tiny"]["rows"]) for score in report["kinds"].values()} == {(6, 12)}
     manifest = json.loads((tmp_path / "cut" / "tiny" / "aime24.jsonl.manifest.json").read_text())
     assert len(manifest["counts"]["benchmark"]["hash"]) == 64 and manifest["counts"]["benchmark"]["name"] == "aime24"
     assert manifest["served"]["student"] and manifest["git"]
@@ -103,7 +103,7 @@ def test_a_suite_goes_on_without_what_cannot_be_had_and_says_so(run: dict[str, s
     assert ran.returncode == 3, ran.stderr
     assert ran.stderr.count("cannot be had") == 3 and "accept its terms" in ran.stderr
     report = json.loads((tmp_path / "r.json").read_text())
-    assert list(report["kinds"]) == ["hle"] and report["kinds"]["hle"]["tiny"]["rows"] == 24
+    assert list(report["kinds"]) == ["hle"] and report["kinds"]["hle"]["tiny"]["rows"] == 12
 
 
 def answers(tmp_path: Path, replies: list[str], *arguments: str) -> tuple[list[dict[str, Any]], ChatServer]:
