@@ -1,15 +1,17 @@
-"""Run a served student (any OpenAI-compatible server) on a task file and write its answers.
+"""Run a served student (any OpenAI-compatible server) on a task file or a benchmark and write its answers.
 
     cd inference && python inference_api.py                       (with inference_config.yaml)
+    python inference_api.py --set tasks=aime24 --set output=output/aime24.jsonl --set samples=4
 
-Writes one row a task: `{id, question, true_answer, messages, gen_answer, ended, ...}`; a second run goes on where the
-first stopped. Failures of the endpoint, a tool or the interpreter are no answers: they go to
+Writes one row a task and sample: `{id, question, true_answer, messages, gen_answer, ended, ...}`; a second run goes on
+where the first stopped. Failures of the endpoint, a tool or the interpreter are no answers: they go to
 `<output>.failures.jsonl`, are tried again by the next run, and the exit code is 3 while any remain.
 Score the file with `evaluate.py`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from score.ledger import Ledger
     from score.llm import Endpoint
-    from score.run import Worker
+    from score.run import Script, Worker
     from score.run_report import Findings
     from score.tasks import Task
 
@@ -38,16 +40,40 @@ def main() -> int:
 
     # Heavy imports come after the arguments, so that --help answers at once.
     from configuration import InferenceSettings
+    from sources import task_file
 
     from score import run
+    from score.settings import load_settings
 
-    script = run.Script(__file__, InferenceSettings, "inference", ["student"], workshop, findings)
-    return run.main(script, options)
+    settings = load_settings(InferenceSettings, options.config, cli.overrides(options))
+    options.set.append(f"tasks={task_file(settings.tasks, settings.data, settings.output)}")
+    return run.main(script(settings), options)
+
+
+def script(settings: InferenceSettings) -> Script[InferenceSettings]:
+    """This script, as `score.run` runs it, for whoever answers."""
+    from styles import prompts
+
+    from score.run import Script
+
+    return Script(
+        __file__, type(settings), "inference", [settings.answerer], workshop, findings, prompts(settings.style)
+    )
+
+
+def answer(settings: InferenceSettings) -> int:
+    """Answer what has no row yet, without a command line. Returns the exit code; raises what stops it."""
+    from sources import task_file
+
+    from score.run import run
+
+    settings = settings.model_copy(update={"tasks": task_file(settings.tasks, settings.data, settings.output)})
+    return asyncio.run(run(script(settings), settings))
 
 
 @asynccontextmanager
 async def workshop(settings: InferenceSettings, endpoints: Mapping[str, Endpoint]) -> AsyncIterator[Worker]:
-    """The student, ready for tasks."""
+    """Who answers, ready for tasks."""
     from loop import solve
 
     from score.interpreter import Interpreter
@@ -58,18 +84,28 @@ async def workshop(settings: InferenceSettings, endpoints: Mapping[str, Endpoint
     async with Interpreter(settings.interpreter) as interpreter:
 
         async def work(task: Task, sample: int, seed: int | None) -> dict[str, Any]:
-            return await solve(task, endpoints["student"], interpreter, tools, settings.max_steps, seed)
+            return await solve(
+                task, endpoints[settings.answerer], interpreter, tools, settings.max_steps, seed,
+                style=settings.style, max_tries=settings.max_tries,
+            )  # fmt: skip
 
         yield Worker(work)
 
 
 def findings(settings: InferenceSettings, output: Path, ledger: Ledger) -> Findings:
-    """How the rows of the file ended."""
+    """How the rows of the file ended, and the hash of what was asked."""
+    from sources import benchmark_hash
+
     from score.journal import rows_of
     from score.run_report import Findings, listed
+    from score.tasks import read_tasks
 
+    tasks, _ = read_tasks(settings.tasks)
+    names = {str((task.model_extra or {}).get("benchmark", "")) for task in tasks}
+    benchmark = {"name": ", ".join(sorted(names)) or None, "tasks": len(tasks), "hash": benchmark_hash(tasks)}
     ended = Counter(str(row.get("ended")) for _, row in rows_of(output))
-    return Findings(ended.total(), [("ended", listed(ended) or "none")], {"ended": dict(ended)})
+    figures: dict[str, Any] = {"ended": dict(ended), "benchmark": benchmark}
+    return Findings(ended.total(), [("ended", listed(ended) or "none")], figures)
 
 
 if __name__ == "__main__":

@@ -70,15 +70,16 @@ class Judge:
         """Is the answer right? Raises `JudgeError` without a readable verdict, `ProviderError` from the endpoint."""
         match = await self.equivalence.equal(list(references), answer, question)
         if match.equal is None:
-            verdict = await self._ask_model(question, references, answer)
+            verdict = await self.by_model(question, references, answer)
         else:
             verdict = Verdict(correct=match.equal, by=match.by)
         self.decided[verdict.by] += 1
         return verdict.model_copy(update={"references": list(references), "answer": answer})
 
-    async def _ask_model(self, question: str, references: Sequence[str], answer: str) -> Verdict:
+    async def by_model(self, question: str, references: Sequence[str], answer: str) -> Verdict:
+        """The model's verdict, whatever the rules say. Raises as `verdict` does."""
         if self.endpoint is None:
-            raise JudgeError("the rules cannot decide, and no judge endpoint is configured (endpoints.judge)")
+            raise JudgeError("only a model can decide this, and no judge endpoint is configured (endpoints.judge)")
         listed = references[0] if len(references) == 1 else "\n".join(f"- {reference}" for reference in references)
         prompt = f"Question:\n{question}\n\nReference answer:\n{listed}\n\nCandidate answer:\n{answer}"
         messages: list[Message] = [self._system, {"role": "user", "content": prompt}]
