@@ -133,14 +133,14 @@ def open_endpoints(roles: Sequence[str], endpoints: Endpoints) -> dict[str, Endp
 
 async def check_endpoints(endpoints: Mapping[str, Endpoint]) -> None:
     """One small call to each server and model. Raises a fatal `ProviderError`."""
-    distinct: dict[tuple[Any, ...], Endpoint] = {}
+    distinct: dict[tuple[Any, ...], list[Endpoint]] = {}
     for endpoint in endpoints.values():
         key = (endpoint.settings.base_url, endpoint.settings.model, endpoint.settings.api_key_env)
-        distinct.setdefault(key, endpoint)
-    await asyncio.gather(*(endpoint.check() for endpoint in distinct.values()))
-    for endpoint in endpoints.values():
-        key = (endpoint.settings.base_url, endpoint.settings.model, endpoint.settings.api_key_env)
-        endpoint.served = distinct[key].served
+        distinct.setdefault(key, []).append(endpoint)
+    await asyncio.gather(*(same[0].check() for same in distinct.values()))
+    for first, *others in distinct.values():
+        for endpoint in others:
+            endpoint.answered(first.served)
 
 
 def seed_of(seed: int | None, number: int, sample: int) -> int | None:

@@ -44,7 +44,7 @@ class MoodyServer:
         outer, now_busy, lock = self, [0], threading.Lock()
 
         class Speak(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+            # HTTP/1.0: no connection outlives its answer, so a server that was closed is gone
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))

@@ -16,20 +16,22 @@ class GaveUp(Exception):
 
 
 class Breaker:
-    """`threshold` failures in a row open it. Then one probe at a time goes out, until one comes back: all go on.
+    """It opens after `threshold` failures in a row, or when a call has failed for good while nobody else got through.
+    Then one probe at a time goes out, until one comes back: all go on.
 
     After `give_up_after_s` those who wait get `GaveUp`, and so do later calls, until a probe (still sent, as long as
-    anybody calls) comes back. Raises nothing else.
+    anybody calls) comes back. A server that has never answered is more likely misaddressed than down: for it the
+    breaker stays closed, and calls fail after their attempts.
     """
 
     def __init__(self, name: str, threshold: int, give_up_after_s: float, probe: Callable[[], Awaitable[object]]):
         self._name, self._threshold, self._give_up_after_s, self._probe = name, threshold, give_up_after_s, probe
         self._failures = 0
         self._reason = ""
+        self._last_success: float | None = None
         self._down_since: float | None = None
         self._prober: asyncio.Task[None] | None = None
-        self._next_probe = 0.0
-        self._turn = asyncio.Event()  # set whenever those who wait should look again
+        self._turn = asyncio.Event()  # set when the server answers again
 
     @property
     def open(self) -> bool:
@@ -45,18 +47,29 @@ class Breaker:
         return self.open and self.down_s >= self._give_up_after_s
 
     def succeeded(self) -> None:
+        """The server answered, be it with a refusal."""
         self._failures = 0
+        self._last_success = time.monotonic()
         if self.open:
             _log.warning("%s answers again after %.0f s", self._name, self.down_s)
             self._down_since = None
             self._turn.set()
 
     def failed(self, reason: str) -> None:
-        """A failure that says that the server is down: no connection, a 5xx, no answer in time."""
+        """A failure that says that the server may be down: no connection, a 5xx, no answer in time."""
         self._failures += 1
         self._reason = reason
-        if self._failures >= self._threshold and not self.open:
-            _log.warning("%s is down (%s): everything waits, one probe at a time goes out", self._name, reason)
+        if self._failures >= self._threshold:
+            self._trip()
+
+    def failed_for_good(self, began: float) -> None:
+        """Such failures used up the attempts of a call that began then (`time.monotonic()`)."""
+        if self._last_success is not None and self._last_success < began:
+            self._trip()
+
+    def _trip(self) -> None:
+        if self._last_success is not None and not self.open:
+            _log.warning("%s is down (%s): everything waits, one probe at a time goes out", self._name, self._reason)
             self._down_since = time.monotonic()
             self._turn.clear()
 

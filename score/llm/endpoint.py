@@ -41,9 +41,7 @@ class Endpoint:
         self._client = ChatClient(settings.base_url, key, settings.timeout_s)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._rate = RateLimit(settings.requests_per_minute, settings.tokens_per_minute)
-        # A single caller must not use up its attempts before the breaker has opened.
-        threshold = min(settings.outage_after, settings.attempts)
-        self._breaker = Breaker(str(self), threshold, settings.give_up_after_s, self._probe)
+        self._breaker = Breaker(str(self), settings.outage_after, settings.give_up_after_s, self._probe)
         self._body: dict[str, Any] = {"model": settings.model, **settings.sampling.model_dump(exclude_none=True)}
         if settings.stream:
             self._body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -100,6 +98,7 @@ class Endpoint:
         for attempt in range(1, self.settings.attempts + 1):
             try:
                 await self._probe()
+                self._breaker.succeeded()
                 return
             except Refused as error:
                 raised = self._as_error(error)
@@ -108,6 +107,11 @@ class Endpoint:
                 if attempt == self.settings.attempts:
                     raise ProviderError(str(self._exhausted(error, attempt)), fatal=True) from error
                 await asyncio.sleep(_backoff(error, attempt))
+
+    def answered(self, served: str | None) -> None:
+        """Its server was checked for another role, and reported this model id."""
+        self.served = served
+        self._breaker.succeeded()
 
     async def close(self) -> None:
         await self._breaker.close()
@@ -135,7 +139,11 @@ class Endpoint:
                     spared_now = True
                 else:
                     attempts += 1
-                    spared_now = attempts >= self.settings.attempts and self._breaker.open and spared < attempts
+                    if error.outage and attempts >= self.settings.attempts:
+                        self._breaker.failed_for_good(began)
+                    spared_now = (
+                        attempts >= self.settings.attempts and self._breaker.open and spared < self.settings.attempts
+                    )
                     spared += spared_now
                 if not spared_now and attempts >= self.settings.attempts:
                     raise self._exhausted(error, attempts) from error

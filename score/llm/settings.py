@@ -26,7 +26,8 @@ class EndpointSettings(Strict):
 
     `concurrency` calls are in flight at most; `requests_per_minute` and `tokens_per_minute` (prompt and completion) are
     the account's limits, None for a server of one's own. A call is tried `attempts` times. When the server does not
-    answer at all (`outage_after` failures in a row) everybody waits until it does again, for `give_up_after_s` at most.
+    answer any more (`outage_after` failures in a row, or all attempts of a call while nobody got through) everybody
+    waits until it does again, for `give_up_after_s` at most.
     `json_schema`: is a reply in JSON asked for with its schema? `auto` stops to where a server refuses it.
     """
 
@@ -39,7 +40,7 @@ class EndpointSettings(Strict):
     tokens_per_minute: float | None = Field(default=None, gt=0)
     timeout_s: float = Field(default=300, gt=0)
     attempts: int = Field(default=5, gt=0)
-    outage_after: int = Field(default=5, gt=0)
+    outage_after: int = Field(default=20, gt=0)
     give_up_after_s: float = Field(default=1800, ge=0)
     stream: bool = False
     json_schema: Literal["auto", "on", "off"] = "auto"

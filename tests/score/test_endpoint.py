@@ -127,12 +127,22 @@ def test_tokens_per_minute_are_spread(servers: list[MoodyServer]) -> None:
     assert server.asked[2] - server.asked[0] > 1
 
 
+async def an_endpoint_that_went_down(port: int, **settings: Any) -> Endpoint:
+    address = f"http://127.0.0.1:{port}/v1"
+    endpoint = Endpoint("teacher", EndpointSettings(base_url=address, model="m", **settings))
+    server = MoodyServer(port=port)
+    try:
+        await endpoint.check()
+    finally:
+        server.close()
+    return endpoint
+
+
 def test_an_outage_pauses_all_and_probes_one_at_a_time() -> None:
     port = free_port()
-    address = f"http://127.0.0.1:{port}/v1"
 
     async def scene() -> tuple[Sequence[Completion], Endpoint, MoodyServer, str]:
-        endpoint = Endpoint("teacher", EndpointSettings(base_url=address, model="m", attempts=2))
+        endpoint = await an_endpoint_that_went_down(port, attempts=2)
         calls = [asyncio.ensure_future(endpoint.chat(ASK)) for _ in range(50)]
         while not endpoint.paused:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -148,23 +158,82 @@ def test_an_outage_pauses_all_and_probes_one_at_a_time() -> None:
 
     replies, endpoint, server, note = asyncio.run(scene())
     assert len(replies) == 50 and endpoint.note == ""
-    assert "DOWN" in note and address in note
+    assert "DOWN" in note and endpoint.settings.base_url in note
     assert len(server.asked) == 51  # the probe, then each call once
 
 
+def test_a_single_caller_waits_too() -> None:
+    """It would use up its attempts long before `outage_after` failures in a row."""
+    port = free_port()
+
+    async def scene() -> Completion:
+        endpoint = await an_endpoint_that_went_down(port, attempts=2)
+        call = asyncio.ensure_future(endpoint.chat(ASK))
+        while not endpoint.paused:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        server = MoodyServer(port=port)
+        try:
+            return await call
+        finally:
+            await endpoint.close()
+            server.close()
+
+    assert asyncio.run(scene()).text == "yes"
+
+
 def test_after_give_up_after_s_calls_fail_as_provider_errors() -> None:
+    async def scene() -> list[Completion | BaseException]:
+        endpoint = await an_endpoint_that_went_down(free_port(), attempts=2, give_up_after_s=0.5)
+        try:
+            return await asyncio.gather(*(endpoint.chat(ASK) for _ in range(5)), return_exceptions=True)
+        finally:
+            await endpoint.close()
+
     began = time.monotonic()
-    errors, _ = ask(f"http://127.0.0.1:{free_port()}/v1", calls=5, attempts=2, give_up_after_s=0.5)
+    errors = asyncio.run(scene())
     assert all(isinstance(error, ProviderError) and not error.fatal for error in errors)
     assert "give_up_after_s" in str(errors[0]) and time.monotonic() - began < 20
 
 
+def test_a_server_that_never_answered_is_not_waited_for() -> None:
+    errors, _ = ask(f"http://127.0.0.1:{free_port()}/v1", calls=30, attempts=2)
+    assert all(isinstance(error, ProviderError) and "base_url" in str(error) for error in errors)
+
+
+def test_single_failures_among_many_calls_are_no_outage(servers: list[MoodyServer]) -> None:
+    server = serve(servers, *[FINE, FINE, FINE, Mood(500)] * 50)
+    replies, endpoint = ask(server.address, calls=60)
+    assert all(isinstance(reply, Completion) for reply in replies)
+    assert "check" not in endpoint.accounts, "no probe went out"
+
+
 def test_a_prompt_that_the_server_always_chokes_on_fails_alone(servers: list[MoodyServer]) -> None:
     """With one caller its failures look like an outage; the probe shows that it is none."""
-    moods = [Mood(500)] * 2 + [FINE] + [Mood(500)] * 9  # two attempts, the probe, one more attempt
-    server = serve(servers, *moods)
-    (error,), _ = ask(server.address, attempts=2)
-    assert isinstance(error, ProviderError) and "500" in str(error) and len(server.asked) == 4
+    error, server = asked_after_a_check(servers, [Mood(500), Mood(500), FINE, Mood(500)], attempts=2)
+    assert isinstance(error, ProviderError) and "500" in str(error)
+    assert len(server.asked) == 1 + 4  # the check, two attempts, the probe, one more attempt
+
+
+def test_a_server_that_answers_only_probes_is_given_up(servers: list[MoodyServer]) -> None:
+    """Each outage seems to end, and begins again with the next real call."""
+    error, server = asked_after_a_check(servers, [Mood(500), FINE] * 20, attempts=1, outage_after=1)
+    assert isinstance(error, ProviderError) and len(server.asked) < 8
+
+
+def asked_after_a_check(
+    servers: list[MoodyServer], moods: list[Mood], **settings: Any
+) -> tuple[Completion | BaseException, MoodyServer]:
+    server = serve(servers, FINE, *moods)
+
+    async def scene() -> Completion | BaseException:
+        endpoint = Endpoint("teacher", EndpointSettings(base_url=server.address, model="m", **settings))
+        try:
+            await endpoint.check()
+            return (await asyncio.gather(endpoint.chat(ASK), return_exceptions=True))[0]
+        finally:
+            await endpoint.close()
+
+    return asyncio.run(scene()), server
 
 
 def test_a_streamed_reply_that_was_cut_is_tried_again(servers: list[MoodyServer]) -> None:

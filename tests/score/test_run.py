@@ -165,8 +165,9 @@ def test_a_task_that_takes_too_long_fails_alone_and_is_tried_again(quick: Runs) 
 def test_time_in_which_the_endpoint_is_down_is_not_the_tasks(quick: Runs) -> None:
     """The outage takes longer than a task may."""
     arguments = ["--set", "task_timeout_s=2", "--set", "endpoints.student.give_up_after_s=60"]
+    arguments += ["--set", "endpoints.student.outage_after=5", "--set", "endpoints.student.attempts=5"]
     broken = Mood(500)
-    server = MoodyServer([FINE] + [FINE] * 5 + [broken] * 12 + [FINE])
+    server = MoodyServer([FINE] * 6 + [broken] * 10 + [FINE])
     try:
         ran = quick.run("--set", f"endpoints.student.base_url={server.address}", *arguments)
         assert ran.returncode == 0, ran.stderr
