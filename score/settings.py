@@ -41,7 +41,7 @@ def environment() -> dict[str, str]:
 
 
 def adopt(variables: Mapping[str, str]) -> None:
-    """Set the variables that are not set here: what a process on another machine is given by the one that started it."""
+    """Set the variables that are not set here: what a process elsewhere is given by the one that started it."""
     for name, value in variables.items():
         os.environ.setdefault(name, value)
 
