@@ -3,6 +3,7 @@ what is done."""
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 import time
@@ -148,7 +149,7 @@ async def run_tasks(
         )
 
     try:
-        with _on_interrupt(interrupt):
+        with _on_interrupt(interrupt), _few_collections():
             await asyncio.gather(*workers)
     except asyncio.CancelledError:
         if not summary.interrupted:
@@ -178,6 +179,21 @@ def _on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _few_collections() -> Iterator[None]:
+    """With hundreds of tasks in flight Python's collector looks at them all again and again: a third of a generator's
+    CPU time (2.0 ms a call with 512 in flight, 1.3 so). What is here already is left out, and it looks less often."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 async def bounded_gather(work: Sequence[Awaitable[Result]], concurrency: int) -> list[Result]:

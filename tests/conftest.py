@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 # The phases are folders of scripts: their modules are importable as in the scripts themselves.
-for folder in ("", "MPS", "inference", "RL", "benchmarks"):
+# `benchmarks` comes last on the path: it has a `generation` too.
+for folder in ("benchmarks", "", "MPS", "inference", "RL"):
     path = str(ROOT / folder)
     if path not in sys.path:
         sys.path.insert(0, path)
