@@ -1,7 +1,8 @@
 """verl's replay buffer with what SCoRe needs between rollout and update (`trainer.v1.sampler.custom_sampler`).
 
 - Unscored rollouts get the mean of their group's scored ones: with GRPO's baseline their advantage is then zero.
-  Above `unscored_limit` (a share of the step's rollouts) training stops instead of learning from noise.
+  Above `unscored_limit` (a share of the step's rollouts) training stops instead of learning from noise. Rows whose
+  prefix prints something else than recorded move no weight either; they are a matter of the data and do not stop it.
 - A rollout that failed with an unexpected error stops training: it is a bug, not a 0.
 - Shares of tiers and deciding layers, key-step hits, final accuracy and tokens go into verl's loggers.
 - verl polls every 2 s, which on a small model is longer than the step: `poll_interval` is a setting.
@@ -54,8 +55,15 @@ def metrics_of(uids: list[str], infos: list[dict[str, Any]], scores: np.ndarray)
         "score/unscored": mean("unscored"),
         "score/answered": mean("answered"),
         "score/prefix_differs": mean("prefix_differs"),
+        "score/prefix_executions": _prefix_executions(uids, infos),
         "score/reward": float(np.mean(scores)),
         "score/generated_tokens": float(sum(info["generated_tokens"] for info in infos)),
+        "score/tokens_per_rollout": mean("generated_tokens"),
+        "score/turns": mean("turns"),
+        # Of the turns from the question on, the share that prefixes spared: 0 in `long_horizon`.
+        "score/horizon_saved": _share(sum(i["skipped_turns"] for i in infos), sum(i["turns"] for i in infos)),
+        "score/judge_calls": float(sum(info["judge_calls"] for info in infos)),
+        "score/judge_seconds": float(sum(info["judge_seconds"] for info in infos)),
     }
     scored = [info for info in infos if not info["unscored"]]
     for tier in TIERS:
@@ -67,6 +75,16 @@ def metrics_of(uids: list[str], infos: list[dict[str, Any]], scores: np.ndarray)
         groups[uid].append(float(value))
     figures["score/groups_without_advantage"] = float(np.mean([len(set(values)) == 1 for values in groups.values()]))
     return {name: value for name, value in figures.items() if value is not None}
+
+
+def _share(part: float, rest: float) -> float:
+    return part / (part + rest) if part + rest else 0.0
+
+
+def _prefix_executions(uids: list[str], infos: list[dict[str, Any]]) -> float | None:
+    """How often a prompt's prefix was run in this step; None where no prompt has one."""
+    with_prefix = {uid for uid, info in zip(uids, infos, strict=True) if info["has_prefix"]}
+    return sum(info["ran_prefix"] for info in infos) / len(with_prefix) if with_prefix else None
 
 
 class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
@@ -107,7 +125,7 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         unscored = np.array([bool(info["unscored"]) for info in infos])
         scores = np.array([float(tokens.sum()) for tokens in token_scores])
         if unscored.any():
-            self._check(unscored, infos)
+            self._check(np.array([bool(i["unscored"] and not i["prefix_differs"]) for i in infos]), infos)
             scores = group_means(uids, scores, unscored)
             for tokens, value, replace in zip(token_scores, scores, unscored, strict=True):
                 if replace:
@@ -120,7 +138,7 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
     def _check(self, unscored: np.ndarray, infos: list[dict[str, Any]]) -> None:
         share = float(unscored.mean())
         if share > self.unscored_limit:
-            reason = next(info["unscored_reason"] for info in infos if info["unscored"])
+            reason = next(i["unscored_reason"] for i, is_unscored in zip(infos, unscored, strict=True) if is_unscored)
             raise JudgeError(
                 f"{share:.0%} of this step's rollouts could not be scored (limit {self.unscored_limit:.0%}, "
                 f"trainer.v1.sampler.sampler_kwargs.unscored_limit); the first reason: {reason}"

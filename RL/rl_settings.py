@@ -1,5 +1,6 @@
 """Settings of the rollout's tools and of the reward; verl's own settings are Hydra's (`configs/score_grpo.yaml`)."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from score.llm import Endpoints
 from score.search import SearchSettings
 from score.settings import Strict
 
-Mode = Literal["standard", "long_horizon", "sparse_reward", "long_horizon_sparse"]
+Mode = Literal["standard", "long_horizon", "sparse_reward", "long_horizon_sparse", "no_avoid"]
 
 
 class Limits(Strict):
@@ -18,12 +19,13 @@ class Limits(Strict):
 
     tokens_per_turn: int | None = Field(default=None, gt=0)
     sessions: int = Field(default=256, gt=0, description="interpreter sessions at a time in one agent-loop worker")
+    code_seconds: float = Field(default=120, gt=0, description="of one episode's steps together, searches not counted")
 
 
 class Reward(Strict):
     """The four tiers (METHOD: the key-step reward). `avoid: false` drops the third, `key_step: false` the second
     and the third; `judge_steps` asks the reward endpoint where code and execution do not tell whether two steps do
-    the same."""
+    the same; `cache` is the file of its verdicts (None: they are kept in memory)."""
 
     correct: float = 1.0
     same_as_teacher: float = 0.5
@@ -32,6 +34,7 @@ class Reward(Strict):
     key_step: bool = True
     avoid: bool = True
     judge_steps: bool = False
+    cache: Path | None = None
 
 
 class RLSettings(Strict):

@@ -38,6 +38,14 @@ def json_object(text: str) -> dict[str, Any] | None:
     return None
 
 
+def quoted(text: str) -> str:
+    """Text of a model's making as data in a prompt: no line of it can pass for a section of ours or for a turn of the
+    chat. One plain line stays as it is; of several, each starts with `> `."""
+    text = text.replace("<|", "< |")  # servers read `<|im_end|>` in a message as the end of the turn
+    lines = text.splitlines() or [""]
+    return lines[0] if len(lines) == 1 else "\n".join(f"> {line}" for line in lines)
+
+
 class Judge:
     """Compares answers with references. `decided` counts who decided: a rule's name or the model."""
 
@@ -51,17 +59,18 @@ class Judge:
         """Is the answer right? Raises `JudgeError` without a readable verdict, `ProviderError` from the endpoint."""
         match = await self.equivalence.equal(list(references), answer, question)
         if match.equal is None:
-            verdict = await self._ask_model(question, references, answer)
+            verdict = await self.ask(question, references, answer)
         else:
             verdict = Verdict(correct=match.equal, by=match.by)
         self.decided[verdict.by] += 1
         return verdict
 
-    async def _ask_model(self, question: str, references: Sequence[str], answer: str) -> Verdict:
+    async def ask(self, question: str, references: Sequence[str], answer: str) -> Verdict:
+        """The model's verdict, without the rules. Raises `JudgeError` and `ProviderError`."""
         if self.endpoint is None:
             raise JudgeError("the rules cannot decide, and no judge endpoint is configured (endpoints.judge)")
         listed = references[0] if len(references) == 1 else "\n".join(f"- {reference}" for reference in references)
-        prompt = f"Question:\n{question}\n\nReference answer:\n{listed}\n\nCandidate answer:\n{answer}"
+        prompt = f"Question:\n{question}\n\nReference answer:\n{listed}\n\nCandidate answer:\n{quoted(answer)}"
         messages: list[Message] = [self._system, {"role": "user", "content": prompt}]
         said = ""
         for _ in range(ATTEMPTS):

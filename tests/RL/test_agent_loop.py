@@ -59,7 +59,7 @@ def rollouts(tokenizer: Any, messages: list[Any], scripts: list[list[str]], room
             running = [Rollout(loop, {}, messages, "prompt").run() for loop in loops]  # type: ignore[arg-type]
             return await asyncio.gather(*running), bench
         finally:
-            bench._interpreter.close()
+            await bench.close()
 
     return asyncio.run(run())
 

@@ -4,11 +4,14 @@
 
 Modes: `standard` starts rollouts from the verified prefix; `long_horizon` from the question, where the turn at the key
 step's place is the one that is compared; `sparse_reward` from the prefix without a key step (1.0 or 0.0 alone);
-`long_horizon_sparse` is both. Rows whose prompt is too long for the limit are left out and counted, malformed rows
-are named (exit code 3), and an empty result stops. Departure from the paper: `whole_question_share` of the rows with
-a key step start from the question without it, because RL from failed prefixes alone forgets how to start.
+`long_horizon_sparse` is both; `no_avoid` is standard without the tier for a new way. Each prefix is run once (`check_prefixes`): one that prints something else than its
+record is left out, and so are rows whose prompt is too long for the limit; both are counted and listed in
+`left_out.jsonl`. Malformed rows are named (exit code 3), and an empty result stops. Departure from the paper:
+`whole_question_share` of the rows with a key step start from the question without it, because RL from failed prefixes
+alone forgets how to start.
 """
 
+import asyncio
 import hashlib
 import json
 import sys
@@ -19,12 +22,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "RL")]
 
+from prefix import Prefix, Results, replay, split_prompt  # noqa: E402
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator  # noqa: E402
 from rl_settings import Mode  # noqa: E402
 
 from score import cli  # noqa: E402
 from score.dialogue import OBSERVATION  # noqa: E402
 from score.errors import DataError, SettingsError  # noqa: E402
+from score.interpreter import Interpreter, InterpreterSettings  # noqa: E402
+from score.runner import bounded_gather  # noqa: E402
 from score.settings import Strict, load_settings  # noqa: E402
 from score.tasks import problem_in  # noqa: E402
 
@@ -34,7 +40,8 @@ SOURCE = "agent_distill"
 
 
 class ParquetSettings(Strict):
-    """`tokenizer` (a model's folder or name) counts the prompts' tokens; null counts none."""
+    """`tokenizer` (a model's folder or name) counts the prompts' tokens; null counts none. `check_prefixes` needs no
+    network: searches are answered from the record."""
 
     input: Path
     output: Path = Field(description="folder for train.parquet and val.parquet")
@@ -45,6 +52,8 @@ class ParquetSettings(Strict):
     validation_share: float = Field(default=0.02, ge=0, lt=1)
     validation_rows: int | None = Field(default=None, gt=0, description="at most so many rows in val.parquet")
     whole_question_share: float = Field(default=0.0, ge=0, le=1)
+    check_prefixes: bool = True
+    interpreter: InterpreterSettings = InterpreterSettings()
 
 
 class Turn(BaseModel):
@@ -64,6 +73,8 @@ class Row(BaseModel):
     rejected_observation: str = ""
     correct_step: int | None = None
     gt_answer: str | list[str]
+    key_prefix: list[Turn] = []  # in long horizons: the prompt of the key step
+    searches: Results | None = None  # what the prefix's searches returned, by `checked`
 
     @model_validator(mode="after")
     def _sound(self) -> "Row":
@@ -107,15 +118,16 @@ def as_mode(row: Row, settings: ParquetSettings, counts: Counter[str]) -> tuple[
         return row.model_copy(update=without_key_step | {"prompt": row.prompt[:1]}), 0
     if settings.mode.startswith("long_horizon"):
         key_turn = row.prefix_turns
-        row = row.model_copy(update={"prompt": row.prompt[:1]})
+        row = row.model_copy(update={"prompt": row.prompt[:1], "key_prefix": row.prompt})
     if settings.mode.endswith("sparse") or settings.mode == "sparse_reward":
         row = row.model_copy(update=without_key_step)
     counts["with a key step" if row.chosen else "without a key step"] += 1
     return row, key_turn
 
 
-def parquet_row(row: Row, split: str, index: int, key_turn: int) -> dict[str, Any]:
-    """The schema of METHOD, section 3; `references` and `key_turn` are ours."""
+def parquet_row(row: Row, split: str, index: int, key_turn: int, mode: Mode) -> dict[str, Any]:
+    """The schema of METHOD, section 3; `references`, `key_turn`, `avoid`, `key_prefix` and `searches` are ours (the last two are
+    JSON for reward/keyturn.py, since parquet wants one shape for all rows)."""
     messages = [turn.model_dump() for turn in row.prompt]
     prefix = "\n".join(f"{turn.role}: {turn.content}" for turn in row.prompt[1:])
     return {
@@ -136,6 +148,9 @@ def parquet_row(row: Row, split: str, index: int, key_turn: int) -> dict[str, An
             "rejected_step": row.rejected,
             "rejected_step_obs": row.rejected_observation.removeprefix(OBSERVATION),
             "key_turn": key_turn,
+            "avoid": mode != "no_avoid",
+            "key_prefix": json.dumps([turn.model_dump() for turn in row.key_prefix], ensure_ascii=False),
+            "searches": json.dumps(row.searches, ensure_ascii=False),
             "need_tools_kwargs": False,
             "tools_kwargs": {"none": ""},  # parquet knows no empty structure
             "interaction_kwargs": {"none": ""},
@@ -163,7 +178,40 @@ def read(path: Path, counts: Counter[str]) -> list[Row]:
     return rows
 
 
-def fitting(rows: list[tuple[Row, int]], settings: ParquetSettings, counts: Counter[str]) -> list[tuple[Row, int]]:
+class LeftOut:
+    """The rows that are left out and why: counted, and listed in a file."""
+
+    def __init__(self, counts: Counter[str]):
+        self.counts = counts
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, row: Row, why: str, **more: Any) -> None:
+        self.counts[f"left out: {why}"] += 1
+        self.rows.append({"why": why, "question": row.question, **more})
+
+    def write(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        if self.rows:
+            path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows), encoding="utf-8")
+
+
+async def checked(rows: list[Row], settings: InterpreterSettings, left_out: LeftOut) -> list[Row]:
+    """The rows whose prefix prints what it printed when it was recorded, with its searches' results."""
+
+    async def one(row: Row) -> Row | None:
+        _, _, steps = split_prompt([turn.model_dump() for turn in row.prompt])  # type: ignore[misc]
+        done = await replay(interpreter.open, {}, Prefix(steps))
+        await done.session.close()
+        if (found := done.difference) is not None:
+            left_out.add(row, "prefix not reproduced", step=found.step, recorded=found.recorded, printed=found.printed)
+            return None
+        return row.model_copy(update={"searches": done.results if any(done.results) else None})
+
+    async with Interpreter(settings) as interpreter:
+        return [row for row in await bounded_gather([one(row) for row in rows], 16) if row is not None]
+
+
+def fitting(rows: list[tuple[Row, int]], settings: ParquetSettings, left_out: LeftOut) -> list[tuple[Row, int]]:
     """Without the rows whose prompt is over the limit."""
     if settings.tokenizer is None:
         return rows
@@ -176,7 +224,7 @@ def fitting(rows: list[tuple[Row, int]], settings: ParquetSettings, counts: Coun
         if len(turns.prompt([turn.model_dump() for turn in row.prompt])) <= settings.max_prompt_length:  # type: ignore[misc]
             kept.append((row, key_turn))
         else:
-            counts[f"left out: prompt over {settings.max_prompt_length} tokens"] += 1
+            left_out.add(row, f"prompt over {settings.max_prompt_length} tokens")
     return kept
 
 
@@ -185,17 +233,21 @@ def convert(settings: ParquetSettings) -> Counter[str]:
     import pandas as pd
 
     counts: Counter[str] = Counter()
-    rows = [as_mode(row, settings, counts) for row in read(settings.input, counts)]
-    rows = fitting(rows, settings, counts)
+    left_out = LeftOut(counts)
+    found = read(settings.input, counts)
+    if settings.check_prefixes and any(row.prefix_turns for row in found):
+        found = asyncio.run(checked(found, settings.interpreter, left_out))
+    rows = fitting([as_mode(row, settings, counts) for row in found], settings, left_out)
     rows.sort(key=lambda row: (drawn(row[0].question, "order", settings.seed), row[0].prompt[-1].content))
     held_out = [row for row in rows if drawn(row[0].question, "validation", settings.seed) < settings.validation_share]
     training = [row for row in rows if row not in held_out]
+    settings.output.mkdir(parents=True, exist_ok=True)
+    left_out.write(settings.output / "left_out.jsonl")
     if not training:
         raise DataError(f"{settings.input}: no row was left to train on ({dict(counts)})")
     held_out = (held_out or training[:1])[: settings.validation_rows]  # verl wants a validation file in any case
-    settings.output.mkdir(parents=True, exist_ok=True)
     for split, chosen in (("train", training), ("val", held_out)):
-        frame = pd.DataFrame([parquet_row(row, split, index, turn) for index, (row, turn) in enumerate(chosen)])
+        frame = pd.DataFrame([parquet_row(row, split, index, turn, settings.mode) for index, (row, turn) in enumerate(chosen)])
         frame.to_parquet(settings.output / f"{split}.parquet")
         counts[f"{split} rows"] = len(frame)
     return counts
