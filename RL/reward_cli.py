@@ -1,11 +1,11 @@
 """Score rollouts from a file, with the code that scores them in training.
 
-    cd RL && python reward_cli.py rollouts.jsonl                       # rules and execution; open questions are unscored
-    cd RL && python reward_cli.py rollouts.jsonl --config configs/RL.yaml      # with endpoints.reward as the judge
+    cd RL && python reward_cli.py rollouts.jsonl                           # without a judge: open questions are unscored
+    cd RL && python reward_cli.py rollouts.jsonl --config configs/RL.yaml  # with endpoints.reward as the judge
 
-Rows: {"question", "prefix", "chosen_step", "rejected_step", "ground_truth", "rollout"}. `prefix` and `rollout` are lists
-of messages {"role": "assistant" | "user", "content"} in the student's format, or such messages as one text, each behind
-"assistant: " or "user: "; a prefix may be empty. Steps are turns of the student or bare code, empty without a key step.
+Rows: {"question", "prefix", "chosen_step", "rejected_step", "ground_truth", "rollout"}. `prefix` and `rollout` are
+lists of messages {"role": "assistant" | "user", "content"} in the student's format, or such messages as one text, each
+behind "assistant: " or "user: "; a prefix may be empty. Steps are turns of the student or bare code, empty without a key step.
 `ground_truth` is a text or a list. The rollout's code is run after the prefix's; a search gets what the message after
 it recorded. For each row, in order, one line is printed: {"reward", "tier", "layer", "key_step_hit", "unscored",
 "reason"}. A malformed row has `tier` "malformed", and the exit code is 3.
@@ -52,7 +52,9 @@ class Row(BaseModel):
         if not isinstance(value, str):
             return value or []
         parts = _ROLE.split(value if _ROLE.match(value) else f"assistant: {value}") if value.strip() else [""]
-        return [{"role": role, "content": text.strip("\n")} for role, text in zip(parts[1::2], parts[2::2], strict=True)]
+        return [
+            {"role": role, "content": text.strip("\n")} for role, text in zip(parts[1::2], parts[2::2], strict=True)
+        ]
 
     @field_validator("chosen_step", "rejected_step", mode="before")
     @classmethod
@@ -87,7 +89,13 @@ class Measure:
         try:
             scored = await self.scorer.score(await self._info(number, row))
         except (DataError, InterpreterError, ToolError, JudgeError, ProviderError) as error:
-            return {"reward": None, "tier": "unscored", "layer": None, "unscored": True, "reason": f"{error.kind}: {error}"}
+            return {
+                "reward": None,
+                "tier": "unscored",
+                "layer": None,
+                "unscored": True,
+                "reason": f"{error.kind}: {error}",
+            }
         made = scored.score
         return {
             "reward": made.score, "tier": made.tier, "layer": made.layer, "key_step_hit": scored.key_step_hit,

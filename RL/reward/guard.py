@@ -53,7 +53,9 @@ _FILLER = frozenset(
     "options are it list set".split()
 )
 _NUMBERS = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
-_SAYS_MORE = re.compile(r"[=*^\\%$+/]|\d\s*:\s*\d|\d,\d{3}(?!\d)")  # a formula, a ratio, thousands: several numbers, one answer
+_SAYS_MORE = re.compile(
+    r"[=*^\\%$+/]|\d\s*:\s*\d|\d,\d{3}(?!\d)"
+)  # a formula, a ratio, thousands: several numbers, one answer
 _BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
 
 

@@ -56,7 +56,9 @@ def test_a_failure_reaches_all_who_asked_and_is_tried_again(tmp_path: Path) -> N
 
     async def work() -> list[Any]:
         verdicts = Verdicts(tmp_path / "cache.sqlite")
-        failed = await asyncio.gather(*(verdicts.once(("a",), asked, Costs()) for _ in range(3)), return_exceptions=True)
+        failed = await asyncio.gather(
+            *(verdicts.once(("a",), asked, Costs()) for _ in range(3)), return_exceptions=True
+        )
         return [*failed, await verdicts.once(("a",), asked, Costs())]
 
     *failed, good = run(work)

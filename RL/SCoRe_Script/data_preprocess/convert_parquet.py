@@ -4,11 +4,11 @@
 
 Modes: `standard` starts rollouts from the verified prefix; `long_horizon` from the question, where the turn at the key
 step's place is the one that is compared; `sparse_reward` from the prefix without a key step (1.0 or 0.0 alone);
-`long_horizon_sparse` is both; `no_avoid` is standard without the tier for a new way. Each prefix is run once (`check_prefixes`): one that prints something else than its
-record is left out, and so are rows whose prompt is too long for the limit; both are counted and listed in
-`left_out.jsonl`. Malformed rows are named (exit code 3), and an empty result stops. Departure from the paper:
-`whole_question_share` of the rows with a key step start from the question without it, because RL from failed prefixes
-alone forgets how to start.
+`long_horizon_sparse` is both; `no_avoid` is standard without the tier for a new way. Each prefix is run once
+(`check_prefixes`): one that prints something else than its record is left out, and so are rows whose prompt is too long
+for the limit; both are counted and listed in `left_out.jsonl`. Malformed rows are named (exit code 3), and an empty
+result stops. Departure from the paper: `whole_question_share` of the rows with a key step start from the question
+without it, because RL from failed prefixes alone forgets how to start.
 """
 
 import asyncio
@@ -126,8 +126,8 @@ def as_mode(row: Row, settings: ParquetSettings, counts: Counter[str]) -> tuple[
 
 
 def parquet_row(row: Row, split: str, index: int, key_turn: int, mode: Mode) -> dict[str, Any]:
-    """The schema of METHOD, section 3; `references`, `key_turn`, `avoid`, `key_prefix` and `searches` are ours (the last two are
-    JSON for reward/keyturn.py, since parquet wants one shape for all rows)."""
+    """The schema of METHOD, section 3; `references`, `key_turn`, `avoid`, `key_prefix` and `searches` are ours (the
+    last two as JSON, for reward/keyturn.py, since parquet wants one shape for all rows)."""
     messages = [turn.model_dump() for turn in row.prompt]
     prefix = "\n".join(f"{turn.role}: {turn.content}" for turn in row.prompt[1:])
     return {
@@ -247,7 +247,9 @@ def convert(settings: ParquetSettings) -> Counter[str]:
         raise DataError(f"{settings.input}: no row was left to train on ({dict(counts)})")
     held_out = (held_out or training[:1])[: settings.validation_rows]  # verl wants a validation file in any case
     for split, chosen in (("train", training), ("val", held_out)):
-        frame = pd.DataFrame([parquet_row(row, split, index, turn, settings.mode) for index, (row, turn) in enumerate(chosen)])
+        frame = pd.DataFrame(
+            [parquet_row(row, split, index, turn, settings.mode) for index, (row, turn) in enumerate(chosen)]
+        )
         frame.to_parquet(settings.output / f"{split}.parquet")
         counts[f"{split} rows"] = len(frame)
     return counts
