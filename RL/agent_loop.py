@@ -27,6 +27,7 @@ from prefix import Prefix, split_prompt
 from reward.effects import Effect
 from reward.keyturn import key_turn_of
 from rl_settings import RLSettings
+from traces import traced
 from turns import Turns
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput, ToolListWrap
 from verl_tools import as_functions
@@ -86,7 +87,11 @@ class AgentDistillLoop(AgentLoopBase):  # type: ignore[misc]
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput:
         """verl's contract: `row` is the parquet row with `raw_prompt` and verl's `uid` of the prompt."""
         prompt, info = str(row.get("uid") or uuid4()), row.get("extra_info") or {}
-        return await Rollout(self, sampling_params, list(row["raw_prompt"]), prompt, info).run()
+        messages = list(row["raw_prompt"])
+        with traced(messages, row) as trace:
+            output = await Rollout(self, sampling_params, messages, prompt, info).run()
+            trace(output.extra_fields["episode"])
+        return output
 
 
 class Rollout:

@@ -7,10 +7,17 @@
 - Shares of tiers and deciding layers, key-step hits, final accuracy and tokens go into verl's loggers.
 - verl polls every 2 s, which on a small model is longer than the step: `poll_interval` is a setting.
 
-`trainer.v1.sampler.sampler_kwargs` may hold `poll_interval`, `unscored_limit`, `filter_groups`, `train_batch_size`.
+- The checkpoint with the best validation accuracy is kept under `best`, whatever verl deletes.
+
+`trainer.v1.sampler.sampler_kwargs` may hold `poll_interval`, `unscored_limit`, `filter_groups`, `train_batch_size`,
+`checkpoints`.
 """
 
+import json
+import os
+import shutil
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import advantage  # noqa: F401  (registers `score_grpo` in the one process that computes advantages)
@@ -87,12 +94,37 @@ def _prefix_executions(uids: list[str], infos: list[dict[str, Any]]) -> float | 
     return sum(info["ran_prefix"] for info in infos) / len(with_prefix) if with_prefix else None
 
 
+def keep_best(checkpoints: Path, step: int, accuracy: float) -> bool:
+    """Keep the checkpoint of `step`, if there is one, as `checkpoints/best` where `accuracy` is above all before.
+    Its files are hard links: they cost nothing, and stay when verl deletes old checkpoints."""
+    saved, best, record = checkpoints / f"global_step_{step}", checkpoints / "best", checkpoints / "best.json"
+    before = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {"accuracy": -1.0}
+    if not (saved / "actor").is_dir() or accuracy <= before["accuracy"]:
+        return False
+    partial = checkpoints / "best.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(saved / "actor" / "huggingface", partial / "actor" / "huggingface", copy_function=_link)
+    shutil.rmtree(best, ignore_errors=True)
+    partial.rename(best)
+    record.write_text(json.dumps({"step": step, "accuracy": accuracy}) + "\n", encoding="utf-8")
+    return True
+
+
+def _link(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
+    return target
+
+
 class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
     """See the module. Raises `JudgeError` above the limit of unscored rollouts, `ScoreError` for a failed one."""
 
     def __init__(self, *, sampler_kwargs: Any, **keywords: Any):
         own = dict(sampler_kwargs or {})
         self.unscored_limit = float(own.get("unscored_limit", 0.05))
+        self.checkpoints = Path(own["checkpoints"]) if own.get("checkpoints") else None
         filters: dict[str, Any] = {}
         if own.get("filter_groups"):
             filters = {
@@ -116,10 +148,14 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict[str, Any]]:
         """verl's contract: a batch's keys, and metrics."""
         batch, metrics = super().sample(global_steps, partition_id, batch_size)
-        if partition_id != "train":
-            return batch, metrics
         data = tq.kv_batch_get(keys=batch.keys, partition_id=partition_id, select_fields=["rm_scores", "extra_fields"])
         infos = [getattr(fields, "data", fields)["reward_extra_info"] for fields in data["extra_fields"]]
+        if partition_id != "train":
+            correct = [info["final_correct"] for info in infos if info["final_correct"] is not None]
+            if self.checkpoints is not None and correct:
+                # verl has saved this step before it validates it, and hands over all of validation at once.
+                keep_best(self.checkpoints, global_steps, float(np.mean(correct)))
+            return batch, metrics
         token_scores = list(data["rm_scores"].unbind())
         uids = [key.rsplit("_", 2)[0] for key in batch.keys]
         unscored = np.array([bool(info["unscored"]) for info in infos])
