@@ -5,6 +5,7 @@ once with marks in place of the results: the marks' places in the print are the 
 done when the parquet files are made (`convert_parquet.py`), which keeps the results; rollouts then run a prefix once.
 """
 
+import ast
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -125,8 +126,9 @@ async def _recorded_results(session: Session, search: RecordedSearch, step: Step
     finally:
         await copy.close()
     calls, recorded = search.calls, step.observation.strip()
-    if _silent(printed) and calls == 1:
-        return [recorded]  # the original release's search prints its results itself
+    if _silent(printed) and (calls == 1 or calls == _bare_calls(step.code)):
+        # The original release's search prints its results itself; of several, none of which is kept, all stand first.
+        return [recorded, *[""] * (calls - 1)]
     pattern = re.escape(printed)
     shown = []
     for number in range(1, calls + 1):
@@ -140,11 +142,21 @@ async def _recorded_results(session: Session, search: RecordedSearch, step: Step
     return [found[f"r{number}"] if number in shown else "" for number in range(1, calls + 1)]
 
 
+def _bare_calls(code: str) -> int:
+    """How many searches are statements of their own, whose results the code does not keep."""
+    statements = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Expr)]
+    return sum(isinstance(c, ast.Call) and isinstance(c.func, ast.Name) and c.func.id == SEARCH for c in statements)
+
+
 def _as_recorded(printed: str, step: Step, results: Sequence[str]) -> bool:
+    """The same print. Files of the original release say of silence and of errors the same in other words: of an error
+    they keep the message alone."""
     recorded = step.observation.strip()
     if printed == recorded:
         return True
-    return _silent(printed) and (recorded == "Execution successful, no output." or recorded == "\n".join(results))
+    if recorded.startswith("Error: "):
+        return printed.rpartition("\n")[2].endswith(f": {recorded.removeprefix('Error: ')}")
+    return _silent(printed) and recorded in ("Execution successful, no output.", "\n".join(results).strip())
 
 
 def _silent(printed: str) -> bool:

@@ -4,7 +4,8 @@
 # A launcher sets MODEL, DATA (folder with train.parquet and val.parquet), OUTPUT, EXPORT and SETTINGS (rl_settings.py)
 # and says what is particular to its machine. Each variable of the table below that is set overrides its key; what the
 # user typed behind the launcher (Hydra overrides) comes last and wins. --dry-run prints the composed config.
-# EXPORT_FROM=best exports the checkpoint with the best validation instead of the last.
+# EXPORT_FROM=best exports the checkpoint with the best validation instead of the last. RESTARTS=n starts a run that
+# failed (a worker died) again from its last checkpoint, at most n times, each time only if it got further than before.
 RL_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 VARIABLES="
@@ -30,6 +31,7 @@ TOOL_CONFIG=actor_rollout_ref.rollout.multi_turn.tool_config_path
 NAME=trainer.experiment_name
 NORM_BY_STD=algorithm.norm_adv_by_std_in_grpo
 NEGATIVE_SCALE=algorithm.score_grpo.negative_scale
+CREDIT=algorithm.score_grpo.credit
 FILTER_GROUPS=algorithm.filter_groups.enable
 BYPASS=algorithm.rollout_correction.bypass_mode
 UNSCORED_LIMIT=trainer.v1.sampler.sampler_kwargs.unscored_limit
@@ -69,7 +71,15 @@ launch() {
     "${overrides[@]}" "${arguments[@]}" hydra.run.dir="$OUTPUT/log/hydra")
   if [ -n "$dry" ]; then "${command[@]}" --cfg job --resolve; return; fi
   mkdir -p "$OUTPUT/log"
-  "${command[@]}"
+  local tracker=$OUTPUT/checkpoints/latest_checkpointed_iteration.txt left=${RESTARTS:-0} before
+  while true; do
+    before=$(cat "$tracker" 2> /dev/null || echo 0)
+    if "${command[@]}"; then break; fi
+    if [ "$left" -le 0 ] || [ "$(cat "$tracker" 2> /dev/null || echo 0)" -le "$before" ]; then return 1; fi
+    left=$((left - 1))
+    echo "the run failed; it goes on from step $(cat "$tracker") ($left more restarts)" >&2
+    VERL_FILE_LOGGER_PATH=$OUTPUT/log/verl_$(date +%Y%m%d_%H%M%S).jsonl
+  done
   python "$RL_ROOT/export_checkpoint.py" --checkpoints "$OUTPUT/checkpoints" --output "$EXPORT" --which "${EXPORT_FROM:-last}"
   python "$RL_ROOT/training_metrics.py" --log "$OUTPUT/log" --output "$EXPORT/metrics.jsonl"
 }

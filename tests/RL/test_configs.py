@@ -96,7 +96,7 @@ def test_the_gpu_configs_are_accepted_by_verl(
     algorithm = OmegaConf.to_container(config.algorithm)
     assert isinstance(algorithm, dict)
     own = algorithm.pop("score_grpo")  # read by RL/advantage.py
-    assert own == {"negative_scale": 1.0}
+    assert own == {"negative_scale": 1.0, "credit": "rollout"}
     omega_conf_to_dataclass(OmegaConf.create(algorithm))
 
 

@@ -49,9 +49,15 @@ def test_after_the_prefix_the_search_is_the_real_one() -> None:
     assert "the network was asked" in printed
 
 
-def test_a_search_that_printed_its_results_itself_is_understood() -> None:
-    done, _ = replayed(("web_search('x')", "Page: 0\nTitle: A"))
-    assert done.difference is None and done.results == [["Page: 0\nTitle: A"]]
+def test_records_of_the_original_release_are_understood() -> None:
+    """Its search prints its results itself, and of an error it keeps the message alone."""
+    done, _ = replayed(
+        ("web_search('x')", "Page: 0\nTitle: A"),
+        ("web_search('x')\nweb_search('y')", "Page: 0\nTitle: A\nPage: 0\nTitle: B"),
+        ("print(a)", "Error: name 'a' is not defined"),
+        ("a = 1", "Execution successful, no output."),
+    )
+    assert done.difference is None and done.results[0] == ["Page: 0\nTitle: A"]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,7 @@ def test_recorded_prefixes_of_the_original_release_are_reproduced(shared_data: P
             return outcomes
 
     differences = asyncio.run(run())
-    assert sum(difference is None for difference in differences) >= 0.8 * len(differences), differences
+    assert sum(difference is None for difference in differences) >= 0.95 * len(differences), differences
 
 
 def test_convert_parquet_leaves_out_and_lists_rows_whose_prefix_is_not_reproduced(tmp_path: Path) -> None:
