@@ -1,14 +1,14 @@
 """Score rollouts from a file, with the code that scores them in training.
 
-    cd RL && python reward_cli.py rollouts.jsonl                           # without a judge: open questions are unscored
+    cd RL && python reward_cli.py rollouts.jsonl                           # no judge: open questions stay unscored
     cd RL && python reward_cli.py rollouts.jsonl --config configs/RL.yaml  # with endpoints.reward as the judge
 
 Rows: {"question", "prefix", "chosen_step", "rejected_step", "ground_truth", "rollout"}. `prefix` and `rollout` are
 lists of messages {"role": "assistant" | "user", "content"} in the student's format, or such messages as one text, each
-behind "assistant: " or "user: "; a prefix may be empty. Steps are turns of the student or bare code, empty without a key step.
-`ground_truth` is a text or a list. The rollout's code is run after the prefix's; a search gets what the message after
-it recorded. For each row, in order, one line is printed: {"reward", "tier", "layer", "key_step_hit", "unscored",
-"reason"}. A malformed row has `tier` "malformed", and the exit code is 3.
+behind "assistant: " or "user: "; a prefix may be empty. Steps are turns of the student or bare code, empty without a
+key step. `ground_truth` is a text or a list. The rollout's code is run after the prefix's; a search gets what the
+message after it recorded. For each row, in order, one line is printed: {"reward", "tier", "layer", "key_step_hit",
+"unscored", "reason"}. A malformed row has `tier` "malformed", and the exit code is 3.
 """
 
 import asyncio

@@ -92,7 +92,7 @@ async def key_steps(trajectories: list[Any]) -> None:
         print(f"key step against {name}: " + ", ".join(f"{what} {count}" for what, count in counts.most_common()))
 
 
-async def prefixes(folder: Path) -> None:
+async def prefixes(files: list[Path]) -> None:
     """How many recorded trajectories, math and search, are reproduced up to their last step."""
     from prefix import Prefix, replay
 
@@ -100,7 +100,7 @@ async def prefixes(folder: Path) -> None:
     from score.trajectory import Trajectory, read_trajectories
 
     async with Interpreter(InterpreterSettings()) as interpreter:
-        for path in sorted(folder.glob("*.jsonl")):
+        for path in files:
             reproduced = total = 0
             for item in read_trajectories(path):
                 if isinstance(item, Trajectory) and len(item.steps) > 1:
@@ -119,7 +119,7 @@ def main() -> int:
     trajectories = read(arguments.folder)
     asyncio.run(answers(trajectories))
     asyncio.run(key_steps(trajectories))
-    asyncio.run(prefixes(arguments.folder))
+    asyncio.run(prefixes(sorted(arguments.folder.glob("*.jsonl"))))
     return 0
 
 

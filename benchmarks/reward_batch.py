@@ -1,11 +1,11 @@
 """How long a batch of rewards takes with a slow judge, and what happens when the judge is down.
 
-    python benchmarks/reward.py [--rollouts 2048] [--judge-seconds 0.5]
+    python benchmarks/reward_batch.py [--rollouts 2048] [--judge-seconds 0.5]
 
-Every rollout's answer is one that the rules leave to the judge (a server here, which answers after `--judge-seconds`).
-Ideal: the calls, over the endpoint's concurrency, times the judge's time; the aim is at most 1.3 times that. `once`: each
-question is asked by 16 rollouts, as in a group whose answers agree. `down`: nothing listens; the batch has to end with
-every rollout unscored, whose share stops training (RL/replay.py), not with zeros.
+Every rollout's answer is one that the rules leave to the judge, a server here, which answers after `--judge-seconds`.
+Ideal: the calls, over the endpoint's concurrency, times the judge's time; the aim is at most 1.3 times that. `once`:
+each question is asked by 16 rollouts, as in a group whose answers agree. `down`: nothing listens; the batch has to end
+with every rollout unscored, whose share stops training (RL/replay.py), not with zeros.
 """
 
 import argparse
@@ -58,7 +58,8 @@ def rollouts(count: int, alike: int) -> list[dict[str, Any]]:
         {
             "question": f"Who was the mayor of town {number // alike}?",
             "references": ["Clara Venn"],
-            "chosen_step": step.format(2), "chosen_step_obs": "2", "rejected_step": step.format(3), "rejected_step_obs": "3",
+            "chosen_step": step.format(2), "chosen_step_obs": "2",
+            "rejected_step": step.format(3), "rejected_step_obs": "3",
             "episode": {
                 "answer": f"Otto Reis of house {number // alike}", "turns": [turn], "unscored": None,
                 "generated_tokens": 10, "prefix_differs": False,
@@ -71,15 +72,16 @@ def rollouts(count: int, alike: int) -> list[dict[str, Any]]:
 async def batch(address: str, infos: list[dict[str, Any]], folder: Path) -> tuple[float, list[dict[str, Any]]]:
     """Seconds and results of one batch scored as in training, with an empty cache."""
     from reward import entry
+    from reward.verdicts import Costs
     from rl_settings import Reward, RLSettings
 
     from score.llm import Endpoints, EndpointSettings
 
     endpoint = EndpointSettings(base_url=address, model="m", concurrency=CONCURRENCY, timeout_s=60, attempts=3)
-    settings = RLSettings(endpoints=Endpoints(reward=endpoint), reward=Reward(cache=folder / "cache.sqlite"))
-    (folder / "cache.sqlite").unlink(missing_ok=True)
+    cache = folder / f"{time.monotonic_ns()}.sqlite"
+    settings = RLSettings(endpoints=Endpoints(reward=endpoint), reward=Reward(cache=cache))
     scorer = entry._scorers["benchmark"] = entry.Scorer(settings)
-    await scorer.answer("q", ["a"], "a", entry.Costs())  # imports are not the batch's
+    await scorer.answer("q", ["a"], "a", Costs())  # imports are not the batch's
     began = time.perf_counter()
     results = await asyncio.gather(*(entry.compute_score("", "", "", info, "benchmark") for info in infos))
     seconds = time.perf_counter() - began
@@ -102,9 +104,8 @@ async def measure(count: int, judge_seconds: float) -> bool:
             ideal = -(-count // alike // CONCURRENCY) * judge_seconds
             scored = sum(not result["unscored"] for result in results)
             good &= seconds <= 1.3 * ideal or alike > 1
-            print(
-                f"{label:<14} {seconds:6.2f} s, {seconds / ideal:.2f} times the ideal {ideal:.1f} s; {calls[0]} calls, {scored} scored"
-            )
+            ratio = f"{seconds / ideal:.2f} times the ideal {ideal:.1f} s"
+            print(f"{label:<14} {seconds:6.2f} s, {ratio}; {calls[0]} calls, {scored} scored")
         server.close()
         seconds, results = await batch("http://127.0.0.1:9/v1", rollouts(count, 1), Path(name))
     unscored = np.array([bool(result["unscored"]) for result in results])
