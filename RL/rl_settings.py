@@ -1,7 +1,6 @@
 """Settings of the rollout's tools and of the reward; verl's own settings are Hydra's (`configs/score_grpo.yaml`)."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -9,8 +8,6 @@ from score.interpreter import InterpreterSettings
 from score.llm import Endpoints
 from score.search import SearchSettings
 from score.settings import Strict
-
-Mode = Literal["standard", "long_horizon", "sparse_reward", "long_horizon_sparse", "no_avoid"]
 
 
 class Limits(Strict):

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reward import entry
 from reward.verdicts import CLAIM_S, Costs, Verdicts
+from rl_settings import RLSettings
 
 from score.errors import JudgeError
+from score.llm import Endpoints, EndpointSettings
+from tests.chat_server import ChatServer
 
 
 class Asked:
@@ -75,3 +79,29 @@ def test_the_claim_of_a_worker_that_died_is_taken_over(tmp_path: Path, monkeypat
     assert Verdicts(tmp_path / "cache.sqlite")._claim_or_read("k") == ""  # at that time it still counts
     monkeypatch.undo()
     assert Verdicts(tmp_path / "cache.sqlite")._claim_or_read("k") is None
+
+
+@pytest.mark.parametrize("replies, status", [(["no idea"], 200), (["{}"], 500)], ids=["unreadable", "a broken server"])
+def test_a_judge_without_a_verdict_leaves_the_rollout_unscored(replies: list[str], status: int) -> None:
+    server = ChatServer(replies, status=status)
+    endpoint = EndpointSettings(base_url=server.address, model="m", attempts=1, timeout_s=5)
+    info = {"question": "q", "references": ["Paris"], "chosen_step": ""}
+    outcome = {
+        "answer": "the city of light",
+        "turns": [],
+        "unscored": None,
+        "generated_tokens": 1,
+        "prefix_differs": False,
+    }
+
+    async def work() -> Any:
+        scorer = entry._scorers["test"] = entry.Scorer(RLSettings(endpoints=Endpoints(reward=endpoint)))
+        try:
+            return await entry.compute_score("", "", "", info | {"episode": outcome}, "test")
+        finally:
+            await scorer.close()
+
+    made = run(work)
+    server.close()
+    assert (made["unscored"], made["final_correct"], made["tier"]) == (1.0, None, "unscored")
+    assert made["unscored_reason"].startswith(("judge:", "provider:")) and made["judge_calls"] == 0.0

@@ -17,14 +17,13 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "RL")]
 
 from prefix import Prefix, Results, replay, split_prompt  # noqa: E402
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator  # noqa: E402
-from rl_settings import Mode  # noqa: E402
 
 from score import cli  # noqa: E402
 from score.dialogue import OBSERVATION  # noqa: E402
@@ -37,6 +36,7 @@ from score.tasks import problem_in  # noqa: E402
 DEFAULT = ROOT / "RL" / "configs" / "parquet.yaml"
 EXAMPLE = "cd RL && python SCoRe_Script/data_preprocess/convert_parquet.py --input ../MPS/output/math_mps_rl.json"
 SOURCE = "agent_distill"
+Mode = Literal["standard", "long_horizon", "sparse_reward", "long_horizon_sparse", "no_avoid"]
 
 
 class ParquetSettings(Strict):
