@@ -46,7 +46,7 @@ _TO_THE_JUDGE = re.compile(
     """,
     _FLAGS,
 )
-_SEPARATORS = re.compile(r"\n|;|\||\s/\s|\b(?:or|and/or|alternatively|maybe|possibly|else|versus|vs)\b", re.IGNORECASE)
+_SEPARATORS = re.compile(r"\n|;|\||\s/\s|\b(?:or|and/or|alternatively|maybe|possibly)\b", re.IGNORECASE)
 _PARTS_OF_A_REFERENCE = re.compile(r",|\\pm|±|\\cup|\\text\{\s*(?:and|or)|\band\b|&|\.\.|[\[({].*[\])}]")
 _FILLER = frozenset(
     "between and to or from either is the answer one of in range candidates could be maybe then not possible values "

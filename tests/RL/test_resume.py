@@ -82,6 +82,7 @@ def name_of(process: psutil.Process) -> str:
         return ""
 
 
+@pytest.mark.timeout(600)
 def test_a_killed_training_worker_costs_a_step_and_not_the_run(folder: Path, tiny_student: Path) -> None:
     running = start(folder, tiny_student, RESTARTS="1")
     try:
@@ -97,6 +98,7 @@ def test_a_killed_training_worker_costs_a_step_and_not_the_run(folder: Path, tin
     check(folder, before)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not os.environ.get("SCORE_SLOW_TESTS"), reason="SCORE_SLOW_TESTS is not set")
 def test_a_killed_job_goes_on_with_the_same_command(folder: Path, tiny_student: Path) -> None:
     running = start(folder, tiny_student)
