@@ -69,6 +69,7 @@ def metrics_of(uids: list[str], infos: list[dict[str, Any]], scores: np.ndarray)
         "score/turns": mean("turns"),
         # Of the turns from the question on, the share that prefixes spared: 0 in `long_horizon`.
         "score/horizon_saved": _share(sum(i["skipped_turns"] for i in infos), sum(i["turns"] for i in infos)),
+        "score/without_judge": mean("without_judge"),  # share of the scored whose score needed no model's verdict
         "score/judge_calls": float(sum(info["judge_calls"] for info in infos)),
         "score/judge_seconds": float(sum(info["judge_seconds"] for info in infos)),
     }

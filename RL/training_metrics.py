@@ -29,6 +29,7 @@ PLAIN = {  # our name: verl's
     "tokens_per_rollout": "score/tokens_per_rollout",
     "turns": "score/turns",
     "horizon_saved": "score/horizon_saved",
+    "without_judge": "score/without_judge",
     "judge_calls": "score/judge_calls",
     "judge_seconds": "score/judge_seconds",
     "prefix_executions": "score/prefix_executions",

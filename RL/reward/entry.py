@@ -172,6 +172,7 @@ async def compute_score(
         "prefix_differs": float(episode["prefix_differs"]),
         "ran_prefix": float(episode.get("ran_prefix", False)),
         "has_prefix": float(episode.get("has_prefix", False)),
+        "without_judge": float(made.costs.questions == 0) if made else None,
         "judge_calls": float(made.costs.calls) if made else 0.0,
         "judge_seconds": made.costs.seconds if made else 0.0,
     }

@@ -21,8 +21,10 @@ Value = dict[str, Any]
 
 @dataclass
 class Costs:
-    """What one rollout's score cost: questions put to the model, and the seconds until their replies."""
+    """What one rollout's score cost: questions that only the model could decide (`questions`, of which those asked now
+    and not before: `calls`), and the seconds until its replies."""
 
+    questions: int = 0
     calls: int = 0
     seconds: float = 0.0
 
@@ -43,6 +45,7 @@ class Verdicts:
     async def once(self, question: tuple[str, ...], ask: Callable[[], Awaitable[Value]], costs: Costs) -> Value:
         """The value that `ask` gives for `question` (everything that the verdict depends on), asked for now or
         before. Raises what `ask` raises."""
+        costs.questions += 1
         key = hashlib.sha256(json.dumps(question).encode("utf-8", "surrogatepass")).hexdigest()
         if key not in self._asking:
             self._asking[key] = asyncio.ensure_future(self._ask(key, ask, costs))
