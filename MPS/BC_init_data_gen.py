@@ -10,7 +10,6 @@ Exit codes: 0 all is well, 2 wrong settings or an endpoint that refuses, 3 some 
 4 no trajectory is correct.
 """
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -23,22 +22,21 @@ def main() -> int:
     parser = cli.parser(
         __doc__ or "", "python BC_init_data_gen.py --limit 20 --set max_steps=6", "configs/BC_data_gen_config.yaml"
     )
-    parser.add_argument("--limit", type=int, help="only the first N tasks")
+    cli.add_run_options(parser)
     options = parser.parse_args()
 
     # Heavy imports come after the arguments, so that --help answers at once.
-    from generation import BCSettings, Company, generate
+    from generation import BCSettings, Company, script
     from graphs.behaviour_cloning import BehaviourCloning
     from roles import Teacher
 
-    from score.settings import load_settings
+    from score import run
     from score.trajectory import bc_row
 
-    overrides = [*options.set, *([f"limit={options.limit}"] if options.limit is not None else [])]
-    settings = load_settings(BCSettings, options.config, overrides)
-
-    def cast(company: Company) -> tuple[BehaviourCloning, list[Teacher]]:
-        teacher = Teacher(company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps)
+    def cast(settings: BCSettings, company: Company) -> tuple[BehaviourCloning, list[Teacher]]:
+        teacher = Teacher(
+            company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps, sampling=settings.sampling
+        )
         graph = BehaviourCloning(
             teacher,
             company.judge,
@@ -49,7 +47,7 @@ def main() -> int:
         )
         return graph, [teacher]
 
-    return asyncio.run(generate(settings, "cold start", ["teacher", "judge"], cast, bc_row))
+    return run.main(script(__file__, BCSettings, "cold start", ["teacher", "judge"], cast, bc_row), options)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Exit codes: 0 all is well, 2 wrong settings or an endpoint that refuses, 3 some 
 4 no trajectory is correct.
 """
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -23,23 +22,24 @@ def main() -> int:
     parser = cli.parser(
         __doc__ or "", "python SCoRe_data_gen.py --limit 20 --set corrections=5", "configs/SCoRe_data_gen_config.yaml"
     )
-    parser.add_argument("--limit", type=int, help="only the first N tasks")
+    cli.add_run_options(parser)
     options = parser.parse_args()
 
     # Heavy imports come after the arguments, so that --help answers at once.
-    from generation import Company, MentoredSettings, generate
+    from generation import Company, MentoredSettings, script
     from graphs.mentored import MentoredSolving
     from roles import Student, Teacher
 
-    from score.settings import load_settings
+    from score import run
     from score.trajectory import mps_row
 
-    overrides = [*options.set, *([f"limit={options.limit}"] if options.limit is not None else [])]
-    settings = load_settings(MentoredSettings, options.config, overrides)
-
-    def cast(company: Company) -> tuple[MentoredSolving, list[Student | Teacher]]:
-        student = Student(company.endpoints["student"])
-        teacher = Teacher(company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps)
+    def cast(settings: MentoredSettings, company: Company) -> tuple[MentoredSolving, list[Student | Teacher]]:
+        sampling = settings.sampling
+        student = Student(company.endpoints["student"], sampling.of("student"))
+        left_alone = Student(company.endpoints["student"], sampling.of("student") | sampling.of("rollout"), "rollout")
+        teacher = Teacher(
+            company.endpoints["teacher"], list(company.tools), max_steps=settings.max_steps, sampling=sampling
+        )
         graph = MentoredSolving(
             student,
             teacher,
@@ -50,10 +50,17 @@ def main() -> int:
             corrections=settings.corrections,
             localise_retries=settings.localise_retries,
             rewrites=settings.rewrites,
+            plan=settings.plan,
+            left_alone=left_alone,
+            localizer=settings.localizer,
+            localizer_rollouts=settings.localizer_rollouts,
+            drop=settings.drop,
+            criticality=settings.criticality,
         )
         return graph, [student, teacher]
 
-    return asyncio.run(generate(settings, "mentored solving", ["student", "teacher", "judge"], cast, mps_row))
+    roles = ["student", "teacher", "judge"]
+    return run.main(script(__file__, MentoredSettings, "mentored solving", roles, cast, mps_row), options)
 
 
 if __name__ == "__main__":

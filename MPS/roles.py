@@ -6,21 +6,35 @@ speaks the dialogue of `score.dialogue`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from showing import all_steps, plan_step, show_outcome, show_step, show_steps
 
 from score.dialogue import Message, parse_teacher
 from score.episode import Episode
 from score.errors import TaskError
 from score.judging import json_object
 from score.leakage import find_leak, redact
-from score.llm import Endpoint, Usage
+from score.llm import Endpoint, Sampling, Usage
+from score.settings import Strict
 from score.tasks import Task
-from score.trajectory import NO_CODE, Step
+from score.trajectory import Step
 
 PROMPTS = Path(__file__).parent / "prompts"
+BLAME = {
+    "type": "object",
+    "properties": {
+        "step": {"type": "integer"},
+        "evidence": {"type": "string"},
+        "diagnosis": {"type": "string"},
+        "suggestion": {"type": "string"},
+    },
+    "required": ["step", "evidence", "diagnosis", "suggestion"],
+    "additionalProperties": False,
+}
 TOOLS = {
     "web_search": "web_search(query): searches and returns texts; print what it returns",
     "final_answer_print": "final_answer_print(answer): hands in the final answer and ends the work",
@@ -46,42 +60,41 @@ class Diagnosis:
     suggestion: str
 
 
-def show_step(number: int, step: Step) -> str:
-    """A step as teachers see it. Step 1 is the plan."""
-    if number == 1:
-        return f"Step 1:\nFirst Thought: {step.thought or '(no plan)'}"
-    code = f"\nCode:\n```python\n{step.code}\n```" if step.code else ""
-    outcome = "Final answer" if step.is_finished else "Observation"
-    return f"Step {number}:\nThought: {step.thought}{code}\n{outcome}: {step.observation.strip()}"
+class RoleSampling(Strict):
+    """What a role's calls set otherwise than its endpoint's own sampling; `rollout` is the student in rollouts."""
 
+    plan: Sampling = Sampling()
+    act: Sampling = Sampling()
+    judge: Sampling = Sampling()
+    localise: Sampling = Sampling()
+    correct: Sampling = Sampling()
+    student: Sampling = Sampling()
+    rollout: Sampling = Sampling()
 
-def show_steps(steps: Sequence[Step]) -> str:
-    return "\n".join(show_step(number, step) for number, step in enumerate(steps, 1))
-
-
-def plan_step(plan: str | None) -> Step:
-    """The plan as step 1."""
-    return Step(thought=plan or "", observation=NO_CODE)
-
-
-def all_steps(episode: Episode) -> list[Step]:
-    """The steps as they are numbered: the plan, then the actions."""
-    return [plan_step(episode.plan), *episode.steps]
+    def of(self, role: str) -> dict[str, Any]:
+        """The arguments of this role's calls."""
+        chosen: Sampling = getattr(self, role)
+        return chosen.model_dump(exclude_none=True)
 
 
 class Teacher:
     """The strong model as planner, actor, localiser and corrector; safe to use from many tasks at once.
 
     `usage` sums what each role cost, `tolerated` what was read although it was not as asked, `asked_again` the
-    replies that could not be used, by role and reason.
+    replies that could not be used, both by role and reason. `correcting` counts corrections "asked for", "leaked" (in
+    one reply or more), "written", and "given up" by reason.
     """
 
-    def __init__(self, endpoint: Endpoint, tools: Sequence[str], *, max_steps: int):
+    def __init__(
+        self, endpoint: Endpoint, tools: Sequence[str], *, max_steps: int, sampling: RoleSampling | None = None
+    ):
         self.endpoint = endpoint
         self.max_steps = max_steps
         self.usage: dict[str, Usage] = {}
         self.tolerated: Counter[str] = Counter()
         self.asked_again: Counter[str] = Counter()
+        self.correcting: Counter[str] = Counter()
+        self._sampling = sampling or RoleSampling()
         self._tools = "\n".join(f"- {TOOLS[name]}" for name in (*tools, "final_answer_print"))
         self._systems = {
             role: (PROMPTS / f"{role}.txt").read_text(encoding="utf-8").strip()
@@ -102,75 +115,118 @@ class Teacher:
         )
         return await self._ask("act", prompt, self._read_step, retries=1, seed=seed)
 
-    async def localise(self, task: Task, episode: Episode, *, retries: int) -> Diagnosis:
-        """The first critical error of an attempt that did not reach the reference answer. Raises `NotAsAsked` when no
-        reply names a step of the attempt with evidence that is found in it, `ProviderError`."""
+    async def localise(
+        self,
+        task: Task,
+        episode: Episode,
+        *,
+        retries: int,
+        out_of_context: bool = False,
+        blamed: int | None = None,
+        seed: int | None = None,
+    ) -> Diagnosis:
+        """The first critical error of an attempt that did not reach the reference answer; with `blamed`, the diagnosis
+        of that step. Raises `NotAsAsked` when no reply names a step of the attempt (or that one) with evidence that is
+        found in it, `ProviderError`."""
         steps = all_steps(episode)
         references = task.references
         listed = references[0] if len(references) == 1 else "\n".join(f"- {reference}" for reference in references)
-        outcome = (
-            "The final answer is wrong." if episode.finished else "No final answer was handed in within the limit."
-        )
         prompt = (
             f"Question:\n{task.question}\n\nTools:\n{self._tools}\n\nReference answer:\n{listed}\n\n"
-            f"Steps so far:\n{show_steps(steps)}\n\nOutcome:\n{outcome}"
+            f"Steps so far:\n{show_steps(steps)}\n\n"
+            f"Outcome:\n{show_outcome(episode, out_of_context=out_of_context)}"
         )
+        if blamed is not None:
+            prompt += f"\n\nDiagnose step {blamed}."
+        numbers = range(1 if episode.planned else 2, len(steps) + 1) if blamed is None else [blamed]
+        if not numbers:
+            raise NotAsAsked("the attempt holds no step that could be blamed", "no step")
 
         def read(text: str) -> Diagnosis:
-            return read_diagnosis(text, steps)
+            return read_diagnosis(text, steps, numbers, self._tolerate("localise"))
 
-        return await self._ask("localise", prompt, read, retries=retries)
+        return await self._ask("localise", prompt, read, retries=retries, seed=seed, schema=BLAME)
 
-    async def correct(self, task: Task, episode: Episode, diagnosis: Diagnosis, *, retries: int) -> Step:
+    async def correct(
+        self, task: Task, episode: Episode, diagnosis: Diagnosis, *, retries: int, seed: int | None = None
+    ) -> Step:
         """The blamed step written anew, not yet run (for step 1: the plan, without code). `episode` is the whole
         attempt. The prompt holds no reference answer; a reply that leaks it is asked again. Raises `NotAsAsked`,
         `ProviderError`."""
         number = diagnosis.step
         steps = all_steps(episode)
         before = steps[: number - 1]
-        seen = f"{task.question}\n{show_steps(before)}"
+        said = [
+            redact(text, task.references, task.question, before) for text in (diagnosis.diagnosis, diagnosis.suggestion)
+        ]
         wrong = show_step(number, steps[number - 1]).partition("\n")[2]
         prompt = (
             f"Question:\n{task.question}\n\nTools:\n{self._tools}\n\n"
             f"Steps so far:\n{show_steps(before) or '(none)'}\n\n"
             f"Step {number} as the student wrote it:\n{wrong}\n\n"
-            f"Diagnosis:\n{redact(diagnosis.diagnosis, task.references, seen)}\n\n"
-            f"Suggestion:\n{redact(diagnosis.suggestion, task.references, seen)}\n\nWrite step {number}."
+            f"Diagnosis:\n{said[0]}\n\nSuggestion:\n{said[1]}\n\nWrite step {number}."
         )
+        leaks: list[str] = []
 
         def read(text: str) -> Step:
-            step = plan_step(self._read_plan(text)) if number == 1 else self._read_step(text)
+            step = plan_step(self._read_plan(text, "correct")) if number == 1 else self._read_step(text, "correct")
             leak = find_leak(step, task.references, task.question, before)
             if leak:
+                leaks.append(leak)
                 raise NotAsAsked(f"This step cannot be used: {leak}.", "leak")
             return step
 
-        return await self._ask("correct", prompt, read, retries=retries)
+        self.correcting["asked for"] += 1
+        try:
+            step = await self._ask("correct", prompt, read, retries=retries, seed=seed)
+        except NotAsAsked as problem:
+            self.correcting[f"given up: {problem.reason}"] += 1
+            raise
+        finally:
+            if leaks:
+                self.correcting["leaked"] += 1
+        self.correcting["written"] += 1
+        return step
 
-    def _read_plan(self, text: str) -> str:
+    def _tolerate(self, role: str) -> Callable[[Iterable[str]], None]:
+        """Counts what was tolerated in a reply of this role."""
+        return lambda found: self.tolerated.update(f"{role}: {what}" for what in found)
+
+    def _read_plan(self, text: str, role: str = "plan") -> str:
         reply = parse_teacher(text)
         if not reply.thought:
             raise NotAsAsked("The reply holds no plan.", "no plan")
+        self._tolerate(role)(reply.tolerated)
         return reply.thought
 
-    def _read_step(self, text: str) -> Step:
+    def _read_step(self, text: str, role: str = "act") -> Step:
         reply = parse_teacher(text)
-        self.tolerated.update(reply.tolerated)
         if reply.code is None or not reply.code.strip():
             raise NotAsAsked("The reply holds no Python block after `Code:`.", "no code")
+        self._tolerate(role)(reply.tolerated)
         return Step(thought=reply.thought, code=reply.code)
 
     async def _ask(
-        self, role: str, prompt: str, read: Callable[[str], T], *, retries: int, seed: int | None = None
+        self,
+        role: str,
+        prompt: str,
+        read: Callable[[str], T],
+        *,
+        retries: int,
+        seed: int | None = None,
+        schema: dict[str, Any] | None = None,
     ) -> T:
         """Ask until the reply can be read. Raises the last `NotAsAsked` after `retries` repetitions."""
         messages: list[Message] = [
             {"role": "system", "content": self._systems[role]},
             {"role": "user", "content": prompt},
         ]
-        overrides = {} if seed is None else {"seed": seed}
+        overrides: dict[str, Any] = ({} if seed is None else {"seed": seed}) | self._sampling.of(role)
         while True:
-            completion = await self.endpoint.chat(messages, **overrides)
+            if schema is None:
+                completion = await self.endpoint.chat(messages, purpose=role, **overrides)
+            else:
+                completion = await self.endpoint.chat_json(messages, role, schema, purpose=role, **overrides)
             self.usage.setdefault(role, Usage()).add(completion.usage)
             try:
                 return read(completion.text)
@@ -190,15 +246,19 @@ def _squeezed(text: str) -> str:
     return " ".join(text.split())
 
 
-def read_diagnosis(text: str, steps: Sequence[Step]) -> Diagnosis:
-    """The localiser's JSON, checked against the attempt: the step exists, and the evidence stands in it (up to white
-    space). Raises `NotAsAsked`."""
-    reply = json_object(text)
+def read_diagnosis(
+    text: str, steps: Sequence[Step], numbers: Sequence[int], tolerate: Callable[[Iterable[str]], None]
+) -> Diagnosis:
+    """The localiser's JSON, checked against the attempt: the step is one of `numbers`, and the evidence stands in it
+    (up to white space). Raises `NotAsAsked`."""
+    tolerated: Counter[str] = Counter()
+    reply = json_object(text, tolerated)
     if reply is None:
         raise NotAsAsked("The reply is not one JSON object.", "not JSON")
     number = reply.get("step")
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(steps):
-        raise NotAsAsked(f'"step" must be a number from 1 to {len(steps)}.', "no such step")
+    if isinstance(number, bool) or not isinstance(number, int) or number not in numbers:
+        wanted = f"a number from {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
+        raise NotAsAsked(f'"step" must be {wanted}.', "no such step")
     texts = {key: reply.get(key) for key in ("evidence", "diagnosis", "suggestion")}
     missing = [key for key, value in texts.items() if not isinstance(value, str) or not value.strip()]
     if missing:
@@ -206,19 +266,21 @@ def read_diagnosis(text: str, steps: Sequence[Step]) -> Diagnosis:
     evidence = _squeezed(str(texts["evidence"])).strip("`")
     if evidence not in _squeezed(show_step(number, steps[number - 1])):
         raise NotAsAsked(f'"evidence" is not found in step {number}; copy a passage of it exactly.', "no evidence")
+    tolerate(tolerated)
     return Diagnosis(number, evidence, str(texts["diagnosis"]), str(texts["suggestion"]))
 
 
 class Student:
-    """The small model, served: it writes the dialogue's next turn."""
+    """The small model, served: it writes the dialogue's next turn. `role` names its account in `usage`."""
 
-    def __init__(self, endpoint: Endpoint):
+    def __init__(self, endpoint: Endpoint, sampling: Mapping[str, Any] | None = None, role: str = "student"):
         self.endpoint = endpoint
-        self.usage: dict[str, Usage] = {"student": Usage()}
+        self.usage: dict[str, Usage] = {role: Usage()}
+        self._sampling, self._role = dict(sampling or {}), role
 
     async def reply(self, episode: Episode, seed: int | None = None) -> str:
         """The student's next turn. Raises `ProviderError`, and `TaskError` if the dialogue outgrew its context."""
-        overrides = {} if seed is None else {"seed": seed}
-        completion = await self.endpoint.chat(episode.messages(), **overrides)
-        self.usage["student"].add(completion.usage)
+        overrides: dict[str, Any] = ({} if seed is None else {"seed": seed}) | self._sampling
+        completion = await self.endpoint.chat(episode.messages(), purpose=self._role, **overrides)
+        self.usage[self._role].add(completion.usage)
         return completion.text

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from score.dialogue import OBSERVATION, Message, parse_student
 from score.errors import DataError
 from score.interpreter import NOTHING_PRINTED, Session
-from score.search import Search
 from score.trajectory import Step
 
 SEARCH = "web_search"
 Results = list[list[str]]  # for each step of a prefix, what its searches returned
+Search = Callable[[str], Awaitable[str]]
 Tool = Callable[..., Awaitable[str]]
 Open = Callable[[Mapping[str, Tool]], Awaitable[Session]]
 _MARK = "@@result {}@@"

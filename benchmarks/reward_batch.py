@@ -77,7 +77,9 @@ async def batch(address: str, infos: list[dict[str, Any]], folder: Path) -> tupl
 
     from score.llm import Endpoints, EndpointSettings
 
-    endpoint = EndpointSettings(base_url=address, model="m", concurrency=CONCURRENCY, timeout_s=60, attempts=3)
+    endpoint = EndpointSettings(
+        base_url=address, model="m", concurrency=CONCURRENCY, timeout_s=60, attempts=3, give_up_after_s=10
+    )
     cache = folder / f"{time.monotonic_ns()}.sqlite"
     settings = RLSettings(endpoints=Endpoints(reward=endpoint), reward=Reward(cache=cache))
     scorer = entry._scorers["benchmark"] = entry.Scorer(settings)

@@ -1,31 +1,37 @@
 """Settings of inference and evaluation."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
-from score.interpreter import InterpreterSettings
+from score.ledger import PRICES
 from score.llm import Endpoints
-from score.search import SearchSettings
+from score.run import RunSettings
 from score.settings import Strict
 
 
-class InferenceSettings(Strict):
-    """Settings of `inference_api.py`. `seed`, if given, is sent with every call: seed + number of the task's call."""
+class InferenceSettings(RunSettings):
+    """Settings of `inference_api.py`.
 
-    tasks: Path
-    output: Path
-    endpoints: Endpoints
-    interpreter: InterpreterSettings = InterpreterSettings()
-    search: SearchSettings = SearchSettings()
+    `tasks` is a task file, or a benchmark by name or YAML, looked for in `data` and then on the Hugging Face hub.
+    `answerer` is the endpoint that answers, `style` the form in which it is asked; a task without an answer is tried
+    `max_tries` times. `max_steps` counts actions; the plan is not among them.
+    """
+
+    data: Path = Path("data")
+    answerer: Literal["student", "teacher"] = "student"
+    style: Literal["student", "teacher", "chat"] = "student"
+    max_tries: int = Field(default=1, gt=0, le=9)
     max_steps: int = Field(default=8, gt=0)
-    concurrency: int = Field(default=64, gt=0)
-    seed: int | None = None
-    limit: int | None = Field(default=None, gt=0)
 
 
 class EvaluationSettings(Strict):
-    """Settings of `evaluate.py`: who judges what the rules leave open."""
+    """Settings of `evaluate.py`: who judges what the rules leave open, and where a suite's runs go (`output`/NAME/)."""
 
     endpoints: Endpoints = Endpoints()
+    inference: Path = Path("inference_config.yaml")
+    output: Path = Path("output")
+    math_workers: int = Field(default=2, gt=0)
+    prices: Path = PRICES
     concurrency: int = Field(default=64, gt=0)

@@ -1,9 +1,13 @@
-"""Score result files of `inference_api.py` and compare students on the same tasks.
+"""Score result files of `inference_api.py` and compare students on the same tasks; or do a whole suite of the paper.
 
     cd inference && python evaluate.py --results bc=output/bc.jsonl sft=output/sft.jsonl --json t.json --plot t.png
+    python evaluate.py --suite math --name SCoRe      (answers what has no answer yet, then scores: a row of the table)
 
-Rules decide first (text, numbers, math-verify); what they leave open goes to `endpoints.judge` of the config, and
-without one, or if its reply cannot be read, stays unscored: shown in the table, and exit code 3.
+Each row is scored as its benchmark asks: mathematics by rule (text, numbers, math-verify), question answering by token
+F1, deep search by the judge. What the rules leave open goes to `endpoints.judge` of the config, and without one, or if
+its reply cannot be read, stays unscored: shown in the table, and exit code 3, as
+for a suite of which something could not be answered. Row by row the scores lie beside each
+result file (`*.scores.jsonl`).
 """
 
 from __future__ import annotations
@@ -12,39 +16,68 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from score import cli  # noqa: E402
 
 if TYPE_CHECKING:
-    from configuration import EvaluationSettings
+    from argparse import Namespace
 
 
-def main() -> int:
+def arguments() -> Namespace:
     parser = cli.parser(__doc__ or "", "python evaluate.py --results rl=output/rl.jsonl", "evaluate_config.yaml")
-    parser.add_argument("--results", nargs="+", required=True, metavar="NAME=FILE", help="result files, in table order")
+    parser.add_argument(
+        "--results", nargs="+", default=[], metavar="NAME=PATH",
+        help="result files, or folders of them, in table order",
+    )  # fmt: skip
+    parser.add_argument("--suite", choices=("math", "qa", "deepsearch", "all"), help="run and score these benchmarks")
+    parser.add_argument("--name", default="student", help="the suite's row and its folder under `output`")
+    parser.add_argument("--score-only", action="store_true", help="with --suite: score what is there, run nothing")
+    parser.add_argument("--scorer", choices=("math", "qa", "judge"), help="score every row so, whatever it says")
+    parser.add_argument("--judge", action="store_true", help="let the judge score every row too; both are kept")
+    parser.add_argument(
+        "--train",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="mark test items that these hold; a table without them",
+    )
+    parser.add_argument("--scores", type=Path, metavar="FOLDER", help="write the scores row by row here")
     parser.add_argument("--json", type=Path, help="write every figure of the table here")
+    parser.add_argument("--markdown", type=Path, help="write the paper's table here as Markdown")
+    parser.add_argument("--latex", type=Path, help="write the paper's table here as LaTeX")
     parser.add_argument("--plot", type=Path, help="draw the table as a PNG")
     parser.add_argument("--title", default="SCoRe", help="the plot's title")
     parser.add_argument("--note", action="append", default=[], metavar="KEY=VALUE", help="a figure to keep in the JSON")
     options = parser.parse_args()
+    if not options.results and not options.suite:
+        parser.error("give --results NAME=PATH or --suite")
+    return options
+
+
+def main() -> int:
+    options = arguments()
 
     from configuration import EvaluationSettings
-    from report import plot, print_table
+    from report import plot, print_table, write_tables
+    from suites import run_suite
 
-    from score.errors import SettingsError
+    from runs import read_runs, report_on, score_files
     from score.settings import load_settings
 
-    settings = load_settings(EvaluationSettings, options.config, options.set)
-    files = {}
-    for pair in options.results:
-        name, separator, path = pair.partition("=")
-        if not separator:
-            raise SettingsError(f"--results {pair!r}: expected NAME=FILE")
-        files[name] = Path(path)
-    report = asyncio.run(evaluate(files, settings))
+    for_inference = [change.removeprefix("inference.") for change in options.set if change.startswith("inference.")]
+    own = [change for change in options.set if not change.startswith("inference.")]
+    settings = load_settings(EvaluationSettings, options.config, own)
+    files, complete = read_runs(options.results), True
+    if options.suite:
+        run_it = not options.score_only
+        files[options.name], complete = run_suite(options.suite, options.name, settings, for_inference, run_it)
+    scored = asyncio.run(
+        score_files(files, settings, scorer=options.scorer, rejudge=options.judge, folder=options.scores)
+    )
+    report = report_on(scored, files, settings, options.train)
     report["title"] = options.title
     for note in options.note:
         key, _, value = note.partition("=")
@@ -52,47 +85,11 @@ def main() -> int:
     print_table(report)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_tables(report, options.markdown, options.latex)
     if options.plot:
         plot(report, options.plot)
     unscored = sum(score["unscored"] for students in report["kinds"].values() for score in students.values())
-    return 3 if unscored else 0
-
-
-async def evaluate(files: dict[str, Path], settings: EvaluationSettings) -> dict[str, Any]:
-    """All figures: `students` (the first kind of task), `kinds` (every kind), `pairs` (paired differences)."""
-    from scoring import compare, read_results, score_rows, summarise
-
-    from score.answers import Equivalence
-    from score.judging import Judge
-    from score.llm import Endpoint
-
-    rows = {name: read_results(path) for name, path in files.items()}
-    endpoint = Endpoint("judge", settings.endpoints.judge) if settings.endpoints.judge else None
-    scored = {}
-    with Equivalence() as equivalence:
-        judge = Judge(equivalence, endpoint)
-        for name, path in files.items():
-            scored[name] = await score_rows(rows[name], judge, settings.concurrency, str(path))
-    if endpoint is not None:
-        await endpoint.close()
-    found = {row.kind for student in scored.values() for row in student}
-    kinds = sorted(found, key=lambda kind: (kind != "word", kind))  # the main row first
-    by_kind = {
-        kind: {name: [row for row in student if row.kind == kind] for name, student in scored.items()} for kind in kinds
-    }
-    names = list(files)
-    return {
-        "students": {name: summarise(student).as_json() for name, student in by_kind[kinds[0]].items()},
-        "kinds": {
-            kind: {name: summarise(rows).as_json() for name, rows in students.items()}
-            for kind, students in by_kind.items()
-        },
-        "pairs": [
-            {"kind": kind, "first": first, "second": second} | compare(by_kind[kind][first], by_kind[kind][second])
-            for kind in kinds
-            for first, second in zip(names, names[1:], strict=False)
-        ],
-    }
+    return 3 if unscored or not complete else 0
 
 
 if __name__ == "__main__":

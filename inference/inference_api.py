@@ -1,9 +1,10 @@
-"""Run a served student (any OpenAI-compatible server) on a task file and write its answers.
+"""Run a served student (any OpenAI-compatible server) on a task file or a benchmark and write its answers.
 
     cd inference && python inference_api.py                       (with inference_config.yaml)
+    python inference_api.py --set tasks=aime24 --set output=output/aime24.jsonl --set samples=4
 
-Writes one row a task: `{id, question, true_answer, messages, gen_answer, ended, ...}`; a second run goes on where the
-first stopped. Failures of the endpoint, a tool or the interpreter are no answers: they go to
+Writes one row a task and sample: `{id, question, true_answer, messages, gen_answer, ended, ...}`; a second run goes on
+where the first stopped. Failures of the endpoint, a tool or the interpreter are no answers: they go to
 `<output>.failures.jsonl`, are tried again by the next run, and the exit code is 3 while any remain.
 Score the file with `evaluate.py`.
 """
@@ -12,6 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,73 +26,86 @@ from score import cli  # noqa: E402
 if TYPE_CHECKING:
     from configuration import InferenceSettings
 
+    from score.ledger import Ledger
+    from score.llm import Endpoint
+    from score.run import Script, Worker
+    from score.run_report import Findings
     from score.tasks import Task
 
 
 def main() -> int:
     parser = cli.parser(__doc__ or "", "python inference_api.py --limit 20 --set max_steps=10", "inference_config.yaml")
-    parser.add_argument("--limit", type=int, help="only the first N tasks")
+    cli.add_run_options(parser)
     options = parser.parse_args()
 
     # Heavy imports come after the arguments, so that --help answers at once.
     from configuration import InferenceSettings
+    from sources import task_file
 
+    from score import run
     from score.settings import load_settings
 
-    overrides = [*options.set, *([f"limit={options.limit}"] if options.limit else [])]
-    settings = load_settings(InferenceSettings, options.config, overrides)
-    return asyncio.run(infer(settings))
+    settings = load_settings(InferenceSettings, options.config, cli.overrides(options))
+    options.set.append(f"tasks={task_file(settings.tasks, settings.data, settings.output)}")
+    return run.main(script(settings), options)
 
 
-async def infer(settings: InferenceSettings) -> int:
-    """Answer every task that has no row yet; returns the exit code."""
+def script(settings: InferenceSettings) -> Script[InferenceSettings]:
+    """This script, as `score.run` runs it, for whoever answers."""
+    from styles import prompts
+
+    from score.run import Script
+
+    return Script(
+        __file__, type(settings), "inference", [settings.answerer], workshop, findings, prompts(settings.style)
+    )
+
+
+def answer(settings: InferenceSettings) -> int:
+    """Answer what has no row yet, without a command line. Returns the exit code; raises what stops it."""
+    from sources import task_file
+
+    from score.run import run
+
+    settings = settings.model_copy(update={"tasks": task_file(settings.tasks, settings.data, settings.output)})
+    return asyncio.run(run(script(settings), settings))
+
+
+@asynccontextmanager
+async def workshop(settings: InferenceSettings, endpoints: Mapping[str, Endpoint]) -> AsyncIterator[Worker]:
+    """Who answers, ready for tasks."""
     from loop import solve
 
-    from score.errors import SettingsError
     from score.interpreter import Interpreter
-    from score.journal import Journal
-    from score.llm import Endpoint
-    from score.manifest import write_manifest
-    from score.runner import run_tasks
-    from score.tasks import read_tasks
+    from score.run import Worker
     from score.tools import make_tools
 
-    tasks, problems = read_tasks(settings.tasks)
-    for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
-    tasks = tasks[: settings.limit]
-    number = {task.id: index for index, task in enumerate(tasks)}
-    if settings.endpoints.student is None:
-        raise SettingsError("key 'endpoints.student' is missing: who answers the tasks?")
-    student = Endpoint("student", settings.endpoints.student)
     tools = make_tools(settings.search)
-    await student.check()
     async with Interpreter(settings.interpreter) as interpreter:
-        with Journal(settings.output) as journal:
 
-            async def work(task: Task) -> dict[str, Any]:
-                # Each task has its own seeds, whatever order the tasks are finished in.
-                seed = None if settings.seed is None else settings.seed + 1000 * number[task.id]
-                return await solve(task, student, interpreter, tools, settings.max_steps, seed)
+        async def work(task: Task, sample: int, seed: int | None) -> dict[str, Any]:
+            return await solve(
+                task, endpoints[settings.answerer], interpreter, tools, settings.max_steps, seed,
+                style=settings.style, max_tries=settings.max_tries,
+            )  # fmt: skip
 
-            summary = await run_tasks(
-                tasks, work, journal, concurrency=settings.concurrency, label=f"inference {settings.output.name}"
-            )
-    await student.close()
-    counts = {
-        "done": summary.done,
-        "skipped": summary.skipped,
-        "failed": dict(summary.failed),
-        "malformed": len(problems),
-    }
-    write_manifest(settings.output, settings, counts, inputs=[settings.tasks])
-    generated = student.usage.generated
-    tokens = "the server reports no tokens" if generated is None else f"{generated} tokens generated"
-    print(
-        f"{settings.output}: {summary.done} answered now, {summary.skipped} before, {summary.failures} failed; "
-        f"{tokens}, {summary.seconds:.0f} s"
-    )
-    return 3 if summary.failures or problems else 0
+        yield Worker(work)
+
+
+def findings(settings: InferenceSettings, output: Path, ledger: Ledger) -> Findings:
+    """How the rows of the file ended, and the hash of what was asked."""
+    from sources import benchmark_hash
+
+    from score.journal import rows_of
+    from score.run_report import Findings, listed
+    from score.tasks import read_tasks
+
+    tasks, _ = read_tasks(settings.tasks)
+    names = {str((task.model_extra or {}).get("benchmark", "")) for task in tasks}
+    benchmark = {"name": ", ".join(sorted(names)) or None, "tasks": len(tasks), "hash": benchmark_hash(tasks)}
+    ended = Counter(str(row.get("ended")) for _, row in rows_of(output))
+    figures: dict[str, Any] = {"ended": dict(ended), "benchmark": benchmark}
+    return Findings(ended.total(), [("ended", listed(ended) or "none")], figures)
 
 
 if __name__ == "__main__":

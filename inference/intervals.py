@@ -1,12 +1,20 @@
-"""Intervals: how sure a share, and a difference between two students on the same tasks, is."""
+"""Intervals and tests: how sure a share, a mean and a difference between two runs on the same tasks are.
+
+All intervals are 95 %. Where a task was answered k > 1 times its answers are no independent evidence: means over tasks
+are what is resampled, and a mean's error is clustered by task (Miller 2024, arXiv 2411.00640).
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 Z_95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
+RESAMPLES = 10_000
+SEED = 0
+
+Interval = tuple[float, float]
 
 
-def wilson(right: int, total: int) -> tuple[float, float]:
+def wilson(right: int, total: int) -> Interval:
     """The 95 % Wilson score interval of a share (E. B. Wilson 1927), as shares in [0, 1]."""
     if total == 0:
         return 0.0, 1.0
@@ -14,6 +22,48 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = Z_95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def clustered(scores: Mapping[str, Sequence[float]]) -> Interval:
+    """The 95 % normal interval of the mean of all scores, clustered by task (task -> its samples' scores in [0, 1]).
+
+    Its variance is the sum over tasks of the squared sum of their residuals (Miller 2024), with the usual
+    factor T / (T - 1) for T tasks. Where all are 0 or all are 1 that would be 0: then it is Wilson's over T tasks, as
+    if a task's samples were one. Raises `ValueError` without a score.
+    """
+    values = [score for samples in scores.values() for score in samples]
+    if not values:
+        raise ValueError("no score to take an interval of")
+    if len(scores) == 1:
+        return 0.0, 1.0
+    if set(values) in ({0.0}, {1.0}):
+        return wilson(round(values[0]) * len(scores), len(scores))
+    mean = math.fsum(values) / len(values)
+    residuals = (math.fsum(score - mean for score in samples) for samples in scores.values())
+    variance = math.fsum(residual**2 for residual in residuals) * len(scores) / (len(scores) - 1) / len(values) ** 2
+    half = Z_95 * math.sqrt(variance)
+    return max(0.0, mean - half), min(1.0, mean + half)
+
+
+def bootstrap(values: Sequence[float], low: float = 0.0, high: float = 1.0, seed: int = SEED) -> Interval:
+    """The 95 % percentile bootstrap interval of a mean: 10,000 resamples of the tasks (Efron 1979), seeded.
+
+    `values` has one number a task; (`low`, `high`) is said of a single one, which tells nothing. Resampling cannot see
+    beyond equal values: where all are at an end of [0, 1], Wilson's interval is given instead.
+    """
+    import numpy
+    from scipy import stats
+
+    if len(values) < 2:
+        return low, high
+    sample = numpy.asarray(values, dtype=float)
+    if (sample == sample[0]).all():  # every resample has the same mean
+        at_an_end = (low, high) == (0.0, 1.0) and values[0] in (low, high)
+        return wilson(round(values[0]) * len(values), len(values)) if at_an_end else (values[0], values[0])
+    found = stats.bootstrap(
+        (sample,), numpy.mean, n_resamples=RESAMPLES, batch=500, method="percentile", rng=numpy.random.default_rng(seed)
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> tuple[float, float, float]:
@@ -31,3 +81,25 @@ def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> tuple[fl
     variance = sum((difference - mean) ** 2 for difference in differences) / (len(differences) - 1)
     half = Z_95 * math.sqrt(variance / len(differences))
     return mean, mean - half, mean + half
+
+
+def paired_bootstrap(first: Sequence[float], second: Sequence[float], seed: int = SEED) -> Interval:
+    """The 95 % bootstrap interval of the mean of second - first, resampling tasks so that pairs stay together."""
+    return bootstrap([b - a for a, b in zip(first, second, strict=True)], -1.0, 1.0, seed)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The exact two-sided p-value of McNemar's test (1947): the tasks that only one of two got right, as coin flips."""
+    from scipy import stats
+
+    if only_first + only_second == 0:
+        return 1.0
+    return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
+
+
+def pass_at_k(samples: int, right: int, k: int) -> float:
+    """The unbiased estimate of the chance that one of k samples is right: 1 - C(n - c, k) / C(n, k) for c right ones of
+    n (Chen et al. 2021, arXiv 2107.03374, equation 1). Raises `ValueError` for k > n: nothing is known of it."""
+    if not 0 < k <= samples or not 0 <= right <= samples:
+        raise ValueError(f"pass@{k} cannot be told from {samples} samples of which {right} are right")
+    return 1.0 - math.comb(samples - right, k) / math.comb(samples, k)

@@ -14,9 +14,9 @@ Teachers are general chat models: they answer `Thought: ... Code: ```python ... 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
-from score.trajectory import Step, without_label
+from score.trajectory import without_label
 
 TAGS = ("<code>", "</code>", "<thought>", "</thought>", "<first_thought>", "</first_thought>")
 OBSERVATION = "Observation: "
@@ -29,6 +29,14 @@ class Message(TypedDict):
 
     role: str
     content: str
+
+
+class Acted(Protocol):
+    """A step as it is written down: `trajectory.Step`, or its plain form in `recorded`."""
+
+    thought: str
+    code: str
+    observation: str
 
 
 @dataclass
@@ -45,7 +53,7 @@ def render_plan(plan: str) -> str:
     return f"<first_thought>{plan}</first_thought>"
 
 
-def render_step(step: Step) -> str:
+def render_step(step: Acted) -> str:
     return f"<thought>{step.thought}</thought><code>{step.code}</code>"
 
 
@@ -53,7 +61,7 @@ def render_observation(observation: str) -> str:
     return OBSERVATION + observation.strip()
 
 
-def render(question: str, plan: str | None, steps: Sequence[Step], *, ends_on_reply: bool = True) -> list[Message]:
+def render(question: str, plan: str | None, steps: Sequence[Acted], *, ends_on_reply: bool = True) -> list[Message]:
     """The messages of a trajectory. With `ends_on_reply` the last step's observation is left out (training data);
     without it the dialogue ends on an observation, ready for the model's next turn (a prompt)."""
     messages: list[Message] = [{"role": "user", "content": question}]
@@ -94,12 +102,15 @@ def parse_teacher(text: str) -> Reply:
     if "</think>" in text:
         text = _THINK.sub("", text)
         text = text.rsplit("</think>", 1)[-1]  # some servers swallow the opening tag
+        reply.tolerated.append("<think> block")
     fences = list(_FENCE.finditer(text))
     if fences:
         reply.code = fences[0].group(1).strip("\n")
         before = text[: fences[0].start()]
         if len(fences) > 1:
             reply.tolerated.append("more than one code block")
+        elif text[fences[0].end() :].strip():
+            reply.tolerated.append("text after the code")
     else:
         before, marker, after = text.partition("Code:")
         tagged = _between(text, "code")

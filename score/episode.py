@@ -22,21 +22,24 @@ def step_of(reply: Reply) -> Step:
 def observe(step: Step, result: StepResult) -> Step:
     """The step with what the interpreter made of it. The episode ends when a final answer was handed in; its
     observation is then that answer alone, as in the original release's files."""
+    came: dict[str, object] = {"observation": result.observation, "status": result.status}
     if result.final_answer is not None:
-        return step.model_copy(
-            update={"observation": result.final_answer, "is_finished": True, "status": result.status}
-        )
-    return step.model_copy(update={"observation": result.observation, "status": result.status})
+        came |= {"observation": result.final_answer, "is_finished": True}
+    if result.searches:
+        came["searches"] = list(result.searches)
+    return step.model_copy(update=came)
 
 
 @dataclass
 class Episode:
-    """A question on its way to an answer. `max_steps` counts actions; the plan is not among them."""
+    """A question on its way to an answer. `max_steps` counts actions; the plan is not among them. Without `planned`
+    the student's first turn is an action like the others."""
 
     question: str
     max_steps: int
     plan: str | None = None
     steps: list[Step] = field(default_factory=list)
+    planned: bool = True
 
     def messages(self) -> list[Message]:
         """The dialogue so far, ending on a user turn: ready for the student's next reply."""
@@ -48,7 +51,7 @@ class Episode:
         Only the first turn may be a plan; a student that acts at once has none.
         """
         reply = parse_student(text)
-        if self.plan is None and not self.steps and reply.code is None:
+        if self.planned and self.plan is None and not self.steps and reply.code is None:
             # A first turn without tags is taken as the plan: there is nothing else that it could be.
             self.plan = reply.plan if reply.plan is not None else text.strip()
             return None

@@ -2,12 +2,16 @@
 
 Beside `name.jsonl` lie `name.failures.jsonl` (what failed and is tried again by the next run) and, while a run
 writes, `name.jsonl.lock`, which names its holder.
+
+What is done once is a unit: a task, or one of several samples of it. Its rows keep the task's id and, where several
+samples are asked for, their number under `sample`; a row without one is sample 0.
 """
 
 import json
 import os
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -22,6 +26,16 @@ FSYNC_EVERY_S = 1.0  # rows reach the kernel at once (kill -9 loses none), the d
 def task_id_of(row: dict[str, Any]) -> str:
     """The task id of a row: trajectories keep the task under `original_task_info`, inference results at the top."""
     return str(row["original_task_info"]["id"] if "original_task_info" in row else row["id"])
+
+
+def unit_key(task_id: str, sample: int = 0) -> str:
+    """The name of a unit. (No task id holds the separator, a control character.)"""
+    return f"{task_id}\x1f{sample}" if sample else task_id
+
+
+def unit_of(row: dict[str, Any]) -> str:
+    """The unit that a row, or a failure, belongs to."""
+    return unit_key(task_id_of(row), int(row.get("sample") or 0))
 
 
 def heal(path: Path) -> int:
@@ -46,36 +60,70 @@ def heal(path: Path) -> int:
         return content_end - position
 
 
+def failures_path(path: Path) -> Path:
+    """The file of failures beside a result file."""
+    return path.with_name(path.stem + ".failures.jsonl")
+
+
+def rows_of(path: Path, id_of: Callable[[dict[str, Any]], str] = unit_of) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (unit, row) for each line, one at a time. Raises `DataError` naming a line that is no row."""
+    if not path.is_file():
+        return
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                unit = id_of(row)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DataError(
+                    f"{path}:{number}: no row of this script ({error}); move the file away to start anew"
+                ) from None
+            yield unit, row
+
+
+def as_line(row: dict[str, Any]) -> bytes:
+    """One line of JSON. Half a surrogate pair, which a model can write and UTF-8 cannot, is escaped."""
+    try:
+        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(row).encode() + b"\n"
+
+
 class Journal:
-    """Use as a context manager. `done` holds the ids whose rows are in the file.
+    """Use as a context manager. `done` holds the units whose rows are in the file; the rows stay there.
 
     Raises `DataError` on a line in the middle that cannot be read, `ScoreError` if another run holds the lock.
     """
 
-    def __init__(self, path: str | Path, id_of: Callable[[dict[str, Any]], str] = task_id_of):
+    def __init__(self, path: str | Path, id_of: Callable[[dict[str, Any]], str] = unit_of):
         self.path = Path(path)
-        self.failures_path = self.path.with_name(self.path.stem + ".failures.jsonl")
+        self.failures_path = failures_path(self.path)
         self.done: set[str] = set()
+        self.standing = 0  # failures that remain, counted when the journal is closed
         self._id_of = id_of
         self._lock = FileLock(f"{self.path}.lock")
-        self._file: IO[str]
-        self._failures: IO[str]
+        self._holder = Path(f"{self.path}.lock.holder")
+        self._file: IO[bytes]
+        self._failures: IO[bytes]
         self._synced = 0.0
 
     def __enter__(self) -> "Journal":
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(f"{self.path}.lock.holder")
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            who = holder.read_text().strip() if holder.is_file() else "another run"
+            who = self._holder.read_text().strip() if self._holder.is_file() else "another run"
             raise ScoreError(f"{self.path} is being written by {who}: wait for it or stop it") from None
-        holder.write_text(f"process {os.getpid()} since {time.strftime('%F %T')}")
-        heal(self.path)
-        self.done = {self._id_of(row) for row in self._rows()}
-        self._file = open(self.path, "a", encoding="utf-8")
-        # What failed before is tried again now: the failures file tells only of this run.
-        self._failures = open(self.failures_path, "w", encoding="utf-8")
+        try:
+            self._holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}")
+            heal(self.path)
+            heal(self.failures_path)
+            self.done = {unit for unit, _ in rows_of(self.path, self._id_of)}
+            self._file = open(self.path, "ab")
+            self._failures = open(self.failures_path, "ab")
+        except BaseException:
+            self._unlock()
+            raise
         return self
 
     def __exit__(
@@ -85,43 +133,47 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
             file.close()
-        if self.failures_path.stat().st_size == 0:
-            self.failures_path.unlink()
-        Path(f"{self.path}.lock.holder").unlink(missing_ok=True)
-        self._lock.release()
-        Path(f"{self.path}.lock").unlink(missing_ok=True)
+        self.standing = self._keep_what_stands()
+        self._unlock()
 
     def append(self, row: dict[str, Any]) -> None:
-        """Write one row; a task that is there already is a bug of the caller and raises `ValueError`."""
-        task_id = self._id_of(row)
-        if task_id in self.done:
-            raise ValueError(f"task {task_id!r} is already in {self.path}")
+        """Write one row; a unit that is there already is a bug of the caller and raises `ValueError`."""
+        unit = self._id_of(row)
+        if unit in self.done:
+            raise ValueError(f"task {unit!r} is already in {self.path}")
         self._write(self._file, row)
-        self.done.add(task_id)
+        self.done.add(unit)
 
-    def fail(self, task_id: str, kind: str, message: str) -> None:
+    def fail(self, task_id: str, kind: str, message: str, sample: int = 0) -> None:
         """Record that a task failed, and how."""
-        self._write(self._failures, {"id": task_id, "kind": kind, "message": message})
+        row = {"id": task_id, **({"sample": sample} if sample else {}), "kind": kind, "message": message}
+        self._write(self._failures, row)
 
-    def _write(self, file: IO[str], row: dict[str, Any]) -> None:
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    def _write(self, file: IO[bytes], row: dict[str, Any]) -> None:
+        file.write(as_line(row))
         file.flush()
         if time.monotonic() - self._synced > FSYNC_EVERY_S:
-            os.fsync(file.fileno())
+            os.fsync(self._file.fileno())
+            os.fsync(self._failures.fileno())
             self._synced = time.monotonic()
 
-    def _rows(self) -> list[dict[str, Any]]:
-        if not self.path.is_file():
-            return []
-        rows = []
-        with open(self.path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    row = json.loads(line)
-                    self._id_of(row)
-                except (json.JSONDecodeError, KeyError, TypeError) as error:
-                    raise DataError(
-                        f"{self.path}:{number}: no row of this script ({error}); move the file away to start anew"
-                    ) from None
-                rows.append(row)
-        return rows
+    def _keep_what_stands(self) -> int:
+        """Leave in the failures file the last failure of each unit that still has no row. Returns their number."""
+        last = {unit: number for number, (unit, _) in enumerate(rows_of(self.failures_path)) if unit not in self.done}
+        if last:
+            kept = set(last.values())
+            new = self.failures_path.with_suffix(".new")
+            with open(self.failures_path, "rb") as lines, open(new, "wb") as file:
+                file.writelines(line for number, line in enumerate(lines) if number in kept)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.failures_path)
+        else:
+            self.failures_path.unlink()
+        return len(last)
+
+    def _unlock(self) -> None:
+        self._holder.unlink(missing_ok=True)
+        # While the lock is held: whoever opened the file before sees that it is gone, and opens the new one.
+        Path(f"{self.path}.lock").unlink(missing_ok=True)
+        self._lock.release()

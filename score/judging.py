@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,41 @@ from score.trajectory import Verdict
 
 PROMPT = Path(__file__).parent / "prompts" / "judge.txt"
 ATTEMPTS = 2
+SCHEMA = {
+    "type": "object",
+    "properties": {"reason": {"type": "string"}, "equivalent": {"type": "boolean"}},
+    "required": ["reason", "equivalent"],
+    "additionalProperties": False,
+}
 _REMINDER = 'That could not be read. Reply with the JSON object alone: {"reason": "...", "equivalent": true or false}'
 
 
-def json_object(text: str) -> dict[str, Any] | None:
+def json_object(text: str, tolerated: Counter[str] | None = None) -> dict[str, Any] | None:
     """The JSON object of a model's reply, None if there is none.
 
-    Tolerated: a `<think>` block before it, a fence or words around it, and backslashes of LaTeX that JSON would
-    want doubled (models quote `\\frac` as it stands).
+    Tolerated, and counted in `tolerated`: a `<think>` block before it, a fence or words around it, and backslashes of
+    LaTeX that JSON would want doubled (models quote `\\frac` as it stands).
     """
-    text = text.rsplit("</think>", 1)[-1]
-    start, end = text.find("{"), text.rfind("}")
+    reply = text.rsplit("</think>", 1)[-1]
+    start, end = reply.find("{"), reply.rfind("}")
     if start < 0 or end < start:
         return None
-    candidate = text[start : end + 1]
+    candidate = reply[start : end + 1]
     for attempt in (candidate, re.sub(r'\\(?!["\\/nu])', r"\\\\", candidate)):
         try:
             value = json.loads(attempt, strict=False)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             continue
-        return value if isinstance(value, dict) else None
+        if not isinstance(value, dict):
+            return None
+        if tolerated is not None:
+            found = {
+                "<think> block": "</think>" in text,
+                "words around JSON": reply.strip() != candidate,
+                "single backslashes in JSON": attempt != candidate,
+            }
+            tolerated.update(what for what, was_there in found.items() if was_there)
+        return value
     return None
 
 
@@ -47,39 +62,46 @@ def quoted(text: str) -> str:
 
 
 class Judge:
-    """Compares answers with references. `decided` counts who decided: a rule's name or the model."""
+    """Compares answers with references. `decided` counts who decided: a rule's name or the model; `tolerated` and
+    `asked_again` count the model's replies that were not as asked. `sampling` goes over the endpoint's."""
 
-    def __init__(self, equivalence: Equivalence, endpoint: Endpoint | None):
+    def __init__(self, equivalence: Equivalence, endpoint: Endpoint | None, sampling: Mapping[str, Any] | None = None):
         self.equivalence = equivalence
         self.endpoint = endpoint
+        self.sampling = dict(sampling or {})
         self.decided: Counter[str] = Counter()
+        self.tolerated: Counter[str] = Counter()
+        self.asked_again: Counter[str] = Counter()
         self._system: Message = {"role": "system", "content": PROMPT.read_text(encoding="utf-8").strip()}
 
     async def verdict(self, question: str, references: Sequence[str], answer: str) -> Verdict:
         """Is the answer right? Raises `JudgeError` without a readable verdict, `ProviderError` from the endpoint."""
         match = await self.equivalence.equal(list(references), answer, question)
         if match.equal is None:
-            verdict = await self.ask(question, references, answer)
+            verdict = await self.by_model(question, references, answer)
         else:
             verdict = Verdict(correct=match.equal, by=match.by)
         self.decided[verdict.by] += 1
-        return verdict
+        return verdict.model_copy(update={"references": list(references), "answer": answer})
 
-    async def ask(self, question: str, references: Sequence[str], answer: str) -> Verdict:
-        """The model's verdict, without the rules. Raises `JudgeError` and `ProviderError`."""
+    async def by_model(self, question: str, references: Sequence[str], answer: str) -> Verdict:
+        """The model's verdict, whatever the rules say. Raises as `verdict` does."""
         if self.endpoint is None:
-            raise JudgeError("the rules cannot decide, and no judge endpoint is configured (endpoints.judge)")
+            raise JudgeError("only a model can decide this, and no judge endpoint is configured (endpoints.judge)")
         listed = references[0] if len(references) == 1 else "\n".join(f"- {reference}" for reference in references)
         prompt = f"Question:\n{question}\n\nReference answer:\n{listed}\n\nCandidate answer:\n{quoted(answer)}"
         messages: list[Message] = [self._system, {"role": "user", "content": prompt}]
         said = ""
         for _ in range(ATTEMPTS):
-            said = (await self.endpoint.chat(messages)).text
-            reply = json_object(said)
+            said = (await self.endpoint.chat_json(messages, "verdict", SCHEMA, **self.sampling)).text
+            read: Counter[str] = Counter()
+            reply = json_object(said, read)
+            self.tolerated.update({f"judge: {what}": count for what, count in read.items()})
             if reply is not None and isinstance(reply.get("equivalent"), bool):
                 return Verdict(
                     correct=reply["equivalent"], by=self.endpoint.settings.model, evidence=str(reply.get("reason", ""))
                 )
+            self.asked_again["judge: no verdict"] += 1
             messages = [
                 *messages,
                 {"role": "assistant", "content": said or "(nothing)"},

@@ -12,12 +12,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-PACKAGES = ("torch", "transformers", "llamafactory", "verl", "langgraph", "openai", "math-verify", "bm25s")
+PACKAGES = ("torch", "transformers", "llamafactory", "verl", "langgraph", "aiohttp", "pydantic", "math-verify", "bm25s")
 
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, or `absent`."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "absent"
+    if not path.is_file():
+        return "absent"
+    with open(path, "rb") as file:  # in pieces: inputs may be larger than memory
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _git_revision() -> str:
@@ -49,10 +52,11 @@ def write_manifest(
     settings: BaseModel | Mapping[str, Any],
     counts: Mapping[str, Any],
     inputs: Sequence[str | Path] = (),
+    **more: Any,
 ) -> Path:
     """Write `<output>.manifest.json`: settings (they name key variables, never keys), counts, hashes of the input
-    files, package versions, git revision, time. Returns its path."""
-    path = Path(f"{output}.manifest.json")
+    files, package versions, git revision, time, and what else the script has to say. Returns its path."""
+    path = manifest_path(output)
     plain = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else dict(settings)
     manifest = {
         "output": str(output),
@@ -63,6 +67,22 @@ def write_manifest(
         "packages": _versions(),
         "python": platform.python_version(),
         "git": _git_revision(),
+        **more,
     }
-    path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    new = path.with_name(path.name + ".new")  # a run that is killed while it writes leaves the old one
+    new.write_text(json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    new.replace(path)
     return path
+
+
+def manifest_path(output: str | Path) -> Path:
+    return Path(f"{output}.manifest.json")
+
+
+def read_manifest(output: str | Path) -> dict[str, Any]:
+    """The manifest beside an output, empty if there is none or it cannot be read (it never stops a run)."""
+    try:
+        found = json.loads(manifest_path(output).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 EVERY_S_ON_A_TERMINAL = 0.2
 EVERY_S_IN_A_LOG = 10.0
@@ -23,10 +24,11 @@ class ProgressLine:
         self._start, self._began = done, time.monotonic()
         self._terminal = sys.stderr.isatty()
         self._shown = 0.0
-        self._note = ""
+        self._note: str | Callable[[], str] = ""
         self._show(force=True)
 
-    def update(self, done: int, note: str = "") -> None:
+    def update(self, done: int, note: str | Callable[[], str] = "") -> None:
+        """`note` may be a function: it is called only when the line is shown."""
         self.done, self._note = done, note
         self._show()
 
@@ -47,7 +49,8 @@ class ProgressLine:
         text = (
             f"{self.label}: {self.done}/{self.total} ({share:.0f} %), {rate:.1f}/s, {_clock(elapsed)} gone, {left} left"
         )
-        text += f", {self._note}" if self._note else ""
+        note = self._note if isinstance(self._note, str) else self._note()
+        text += f", {note}" if note else ""
         if self._terminal:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
         else:

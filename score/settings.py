@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from dotenv import dotenv_values, find_dotenv
@@ -20,9 +20,14 @@ from score.errors import SettingsError
 
 
 class Strict(BaseModel):
-    """Base of every settings model: unknown keys are errors, values do not change after loading."""
+    """Base of every settings model: unknown keys are errors, values do not change after loading.
+
+    `operational` names the keys that may change between two runs into the same file, because the results do not depend
+    on them (addresses, limits); paths never count (see `score.fingerprint`).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    operational: ClassVar[frozenset[str]] = frozenset()
 
 
 SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
@@ -33,6 +38,12 @@ def environment() -> dict[str, str]:
     """The environment, with the nearest `.env` (from the working directory upwards) below it."""
     from_file = {key: value for key, value in dotenv_values(find_dotenv(usecwd=True)).items() if value is not None}
     return from_file | dict(os.environ)
+
+
+def adopt(variables: Mapping[str, str]) -> None:
+    """Set the variables that are not set here: a process on another machine gets those of the one that started it."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
 
 
 def secret(name: str, needed_by: str) -> str:

@@ -41,21 +41,26 @@ def problem_in(error: ValidationError) -> str:
     return f"{where}: {first['msg']}"
 
 
+def parse_json_line(path: Path, number: int, line: bytes) -> object:
+    """The value of one line, or a `DataError` that names file, line and column."""
+    try:
+        value: object = json.loads(line.decode("utf-8"))
+        return value
+    except json.JSONDecodeError as error:
+        return DataError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})")
+    except UnicodeDecodeError as error:
+        return DataError(f"{path}:{number}: not UTF-8 (byte {error.start + 1} of the line)")
+    except RecursionError:
+        return DataError(f"{path}:{number}: JSON that nests too deeply")
+
+
 def read_json_lines(path: Path) -> Iterator[tuple[int, object]]:
     """Yield (line number, value) for each line that is not blank; a line that is not JSON yields a `DataError`
     in place of its value, so that the caller decides whether the rest goes on."""
     with open(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                yield number, json.loads(line.decode("utf-8"))
-            except json.JSONDecodeError as error:
-                yield number, DataError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})")
-            except UnicodeDecodeError as error:
-                yield number, DataError(f"{path}:{number}: not UTF-8 (byte {error.start + 1} of the line)")
-            except RecursionError:
-                yield number, DataError(f"{path}:{number}: JSON that nests too deeply")
+            if line.strip():
+                yield number, parse_json_line(path, number, line)
 
 
 def read_tasks(path: str | Path) -> tuple[list[Task], list[DataError]]:

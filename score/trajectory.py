@@ -10,7 +10,7 @@ Step numbers shown to models and written as `correction_start_step` count from 1
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,18 @@ from score.errors import DataError
 from score.tasks import Task, problem_in, read_json_lines
 
 NO_CODE = "No Code Executed."
-_LABEL = re.compile(r"^\s*(?:first[\s_-]*thought(?:\s+prefix)?|thought)\s*:\s*", re.IGNORECASE)
+_LABEL = re.compile(r"\s*(?:first[\s_-]*thought(?:\s+prefix)?|thought)\s*:\s*", re.IGNORECASE)
 
 
 def without_label(thought: str) -> str:
     """A thought without the `Thought:` / `First Thought:` that teachers put before it."""
-    return _LABEL.sub("", thought, count=1).strip()
+    label = _LABEL.match(thought)
+    return (thought[label.end() :] if label else thought).strip()
 
 
 class Step(BaseModel):
-    """One action and what came of it. `status` is the interpreter's (`ok`, `error`, `timeout` ...)."""
+    """One action and what came of it. `status` is the interpreter's (`ok`, `error`, `timeout` ...). `searches`: what
+    its searches found, `{"tool", "query", "results": [{"rank", "url", "title", "passage"}]}`; for readers only."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -39,6 +41,10 @@ class Step(BaseModel):
     observation: str = ""
     is_finished: bool = False
     status: str | None = None
+    searches: list[dict[str, Any]] | None = None
+
+
+Successes = tuple[int, int]  # how many of how many rollouts ended with a right answer
 
 
 class KeyStep(BaseModel):
@@ -46,6 +52,9 @@ class KeyStep(BaseModel):
 
     `prefix_steps` are the verified steps before it (the plan is not among them), so that nothing has to be
     parsed out of `context_before_intervention`, which is kept for readers of the original format.
+
+    What rollouts measured, where they were asked for: `success_around` the mistake ("before" and "after" it), which
+    localised it; `criticality`: the student's success from the prefix "without" and "with" the teacher's step.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -58,14 +67,24 @@ class KeyStep(BaseModel):
     is_valid: bool = False
     prefix_steps: list[Step] | None = None
     prefix_plan: str | None = None
+    localised_by: str | None = None
+    success_around: dict[str, Successes] | None = None
+    criticality: dict[str, Successes] | None = None
 
 
 class Verdict(BaseModel):
-    """Whether the answer is right and who said so: `by` is a rule's name or a model id."""
+    """Whether the answer is right, who said so (`by`: a rule's name or a model id) and what was compared."""
 
     correct: bool
     by: str
     evidence: str = ""
+    references: list[str] | None = None
+    answer: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        """What a trajectory's row keeps of it, besides the decision."""
+        compared = {"references": self.references, "answer": self.answer} if self.references is not None else None
+        return {"by": self.by, "reason": self.evidence or None, "compared": compared}
 
 
 class Trajectory(BaseModel):
@@ -101,7 +120,7 @@ def bc_row(trajectory: Trajectory) -> dict[str, Any]:
         "first_thought": trajectory.plan or "",
         "steps": [step.model_dump(exclude_none=True) for step in trajectory.steps],
         "original_task_info": trajectory.task.model_dump(),
-        "evaluation_result": {"equivalent": verdict.correct, "by": verdict.by} if verdict else None,
+        "evaluation_result": {"equivalent": verdict.correct, **verdict.row()} if verdict else None,
         **trajectory.extra,
     }
 
@@ -119,7 +138,7 @@ def mps_row(trajectory: Trajectory) -> dict[str, Any]:
             "error_analysis": None if trajectory.correct else trajectory.extra.get("error_analysis", "Not finished"),
             "correction_start_step": None,
             "correction_suggestion": None,
-            "by": verdict.by if verdict else None,
+            **(verdict.row() if verdict else {"by": None}),
         },
         "repair_steps": [key_step.model_dump(exclude_none=True) for key_step in trajectory.key_steps],
         **trajectory.extra,
@@ -127,7 +146,7 @@ def mps_row(trajectory: Trajectory) -> dict[str, Any]:
     return row | {"is_hard_sample": True} if trajectory.is_hard else row
 
 
-def _verdict(recorded: object) -> Verdict | None:
+def read_verdict(recorded: object) -> Verdict | None:
     """The verdict of a recorded row: ours is an object, the release's BC file holds the judge's raw string."""
     if isinstance(recorded, str):
         try:
@@ -139,7 +158,32 @@ def _verdict(recorded: object) -> Verdict | None:
     correct = recorded.get("equivalent", recorded.get("is_correct"))
     if not isinstance(correct, bool):
         return None
-    return Verdict(correct=correct, by=str(recorded.get("by") or "recorded"))
+    compared = recorded.get("compared") or {}
+    return Verdict(
+        correct=correct,
+        by=str(recorded.get("by") or "recorded"),
+        evidence=str(recorded.get("reason") or ""),
+        references=compared.get("references"),
+        answer=compared.get("answer"),
+    )
+
+
+def still_holds(key_step: KeyStep, plan: str | None, steps: Sequence[Step]) -> bool:
+    """Do this plan and these steps hold the correction where it was made, after the very prefix that it was made for?
+    A key step without a structured prefix (the original release's) is looked for at its place alone."""
+    index = key_step.mistake_step_index
+    if index == 0:
+        return (plan or "") == key_step.teacher_guided_step.thought
+    if len(steps) < index or _action(steps[index - 1]) != _action(key_step.teacher_guided_step):
+        return False
+    if key_step.prefix_steps is None:
+        return True
+    same_plan = (key_step.prefix_plan or "") == (plan or "")
+    return same_plan and [_action(s) for s in key_step.prefix_steps] == [_action(s) for s in steps[: index - 1]]
+
+
+def _action(step: Step) -> tuple[str, str]:
+    return step.thought, step.code
 
 
 _KNOWN = {
@@ -156,11 +200,15 @@ _KNOWN = {
 def parse_row(row: dict[str, Any]) -> Trajectory:
     """A trajectory from a row of either file. Raises pydantic's `ValidationError`, `KeyError` or `DataError`."""
     recorded = row["steps"]
+    if not isinstance(recorded, list) or not all(isinstance(step, dict) for step in recorded):
+        raise DataError("steps: expected a list of objects")
     failed = [step for step in recorded if "error" in step and "thought" not in step]
     if failed:
         raise DataError(f"a step failed while it was recorded: {failed[0]['error']}")
     steps = [Step.model_validate(step) for step in recorded]
     if "first_thought" in row:
+        if not isinstance(row["first_thought"], str):
+            raise DataError("first_thought: expected text")
         plan = without_label(row["first_thought"])
     elif steps and not steps[0].code.strip():
         plan = without_label(steps.pop(0).thought)
@@ -176,7 +224,7 @@ def parse_row(row: dict[str, Any]) -> Trajectory:
         task=Task.model_validate(row["original_task_info"]),
         plan=plan,
         steps=steps,
-        verdict=_verdict(row.get("evaluation_result")),
+        verdict=read_verdict(row.get("evaluation_result")),
         key_steps=key_steps,
         is_hard=bool(row.get("is_hard_sample")),
         extra={key: value for key, value in row.items() if key not in _KNOWN},
@@ -189,16 +237,20 @@ def read_trajectories(path: str | Path) -> Iterator[Trajectory | DataError]:
     if not path.is_file():
         raise DataError(f"trajectory file {path} does not exist (looked from {Path.cwd()}); run its generator first")
     for number, row in read_json_lines(path):
-        if isinstance(row, DataError):
-            yield row
-            continue
-        try:
-            if not isinstance(row, dict):
-                raise DataError("not a JSON object")
-            yield parse_row(row)
-        except ValidationError as error:
-            yield DataError(f"{path}:{number}: {problem_in(error)}")
-        except KeyError as error:
-            yield DataError(f"{path}:{number}: key {error} is missing")
-        except DataError as error:
-            yield DataError(f"{path}:{number}: {error}")
+        yield checked_row(path, number, row)
+
+
+def checked_row(path: Path, number: int, row: object) -> Trajectory | DataError:
+    """The trajectory of a line's value, or a `DataError` that names file, line and key."""
+    if isinstance(row, DataError):
+        return row
+    try:
+        if not isinstance(row, dict):
+            raise DataError("not a JSON object")
+        return parse_row(row)
+    except ValidationError as error:
+        return DataError(f"{path}:{number}: {problem_in(error)}")
+    except KeyError as error:
+        return DataError(f"{path}:{number}: key {error} is missing")
+    except DataError as error:
+        return DataError(f"{path}:{number}: {error}")

@@ -4,21 +4,28 @@ import json
 import threading
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 class ChatServer:
     """Gives `replies` in turn, the last one for ever, or refuses everything with `status`. `asked` are the chats that
-    it was sent, `address` is its OpenAI base URL. `counts`: whether it reports tokens."""
+    it was sent, `bodies` the whole requests, `address` is its OpenAI base URL. `counts`: whether it reports tokens.
+    `refuses`: a parameter that it answers with 400."""
 
-    def __init__(self, replies: Sequence[str], status: int = 200, counts: bool = True):
+    def __init__(self, replies: Sequence[str], status: int = 200, counts: bool = True, refuses: str = ""):
         self.asked: list[list[dict[str, str]]] = []
-        asked = self.asked
+        self.bodies: list[dict[str, Any]] = []
+        asked, bodies = self.asked, self.bodies
 
         class Speak(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"])
-                body = json.dumps(self._reply() if status == 200 else {"error": {"message": "refused"}}).encode()
-                self.send_response(status)
+                asked_for = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                bodies.append(asked_for)
+                code = 400 if refuses in asked_for else status
+                if code == 200:
+                    asked.append(asked_for["messages"])
+                body = json.dumps(self._reply() if code == 200 else {"error": {"message": "refused"}}).encode()
+                self.send_response(code)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

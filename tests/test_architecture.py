@@ -26,6 +26,10 @@ def own_modules(folder: str) -> set[str]:
     return {path.stem for path in (ROOT / folder).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
 
 
+# What opens connections to the world, and who may.
+NETWORK = {"httpx", "openai", "requests", "urllib", "http", "aiohttp", "ddgs"}
+MAY_CONNECT = {"score/llm.py", "score/llm", "score/search"}
+
 # Ways to run code or to start what runs it, and who may: the manifest asks git, the judge of mathematics and the export
 # of checkpoints start programs of this project; none of them sees a model's code.
 STARTERS = {
@@ -58,6 +62,16 @@ def test_no_wall_is_crossed(path: Path) -> None:
         assert not any(name.startswith("score.miniature") for name in imported), (
             "only tests and runs/ know the miniature"
         )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_models_and_searches_talk_to_the_network(path: Path) -> None:
+    place = path.relative_to(ROOT).as_posix()
+    if place.startswith("score/interpreter/attacks/"):
+        return  # the self-check tries to get out
+    if not any(place == allowed or place.startswith(f"{allowed}/") for allowed in MAY_CONNECT):
+        used = {name for name in imports(path) if name.split(".")[0] in NETWORK and name != "urllib.parse"}
+        assert not used, f"{sorted(used)}: only score/llm and score/search talk to the network"
 
 
 def calls(path: Path) -> set[str]:

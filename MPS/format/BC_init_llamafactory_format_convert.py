@@ -17,17 +17,15 @@ from format.convert import convert  # noqa: E402
 from format.selection import readable  # noqa: E402
 from format.settings import FormatSettings  # noqa: E402
 
-from score.trajectory import Trajectory  # noqa: E402
+from score.recorded import Recorded  # noqa: E402
 
 
-def select(settings: FormatSettings, counts: Counter[str]) -> Iterator[Trajectory]:
+def select(settings: FormatSettings, counts: Counter[str]) -> Iterator[Recorded]:
     """Every trajectory that ended with a right answer."""
-    for trajectory in readable(settings.bc.input):
-        if trajectory is None:
-            counts["unreadable lines"] += 1
-        elif trajectory.verdict is None:
+    for trajectory in readable(settings.bc.input, counts):
+        if trajectory.correct is None:
             counts["left out: unscored"] += 1
-        elif not trajectory.correct or trajectory.answer is None:
+        elif not trajectory.correct or not trajectory.answered:
             counts["left out: not correct"] += 1
         else:
             yield trajectory

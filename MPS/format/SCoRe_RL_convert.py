@@ -6,7 +6,6 @@ Takes the questions that are not SFT's: every corrected trajectory, a part of th
 start from the question and carry no key step). Questions found in SFT's file are refused whatever the seed says.
 """
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -16,17 +15,19 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
 
 from format.convert import report, settings_from_command_line  # noqa: E402
-from format.selection import draw, for_sft, normalised, readable  # noqa: E402
+from format.selection import for_sft, readable  # noqa: E402
 from format.settings import FormatSettings  # noqa: E402
 
 from score import cli  # noqa: E402
 from score.dialogue import render, render_plan, render_step  # noqa: E402
 from score.errors import DataError  # noqa: E402
+from score.json_stream import JsonArrayWriter, read_json_array  # noqa: E402
 from score.manifest import write_manifest  # noqa: E402
-from score.trajectory import KeyStep, Trajectory  # noqa: E402
+from score.questions import draw, fingerprint, normalised  # noqa: E402
+from score.recorded import Recorded, RecordedKeyStep  # noqa: E402
 
 
-def row_without_key_step(trajectory: Trajectory) -> dict[str, Any]:
+def row_without_key_step(trajectory: Recorded) -> dict[str, Any]:
     """A hard or easy sample: the rollout starts from the question, the reward is the final answer's alone."""
     return {
         "prompt": render(trajectory.task.question, None, [], ends_on_reply=False),
@@ -40,7 +41,7 @@ def row_without_key_step(trajectory: Trajectory) -> dict[str, Any]:
     }
 
 
-def row_with_key_step(trajectory: Trajectory, key_step: KeyStep) -> dict[str, Any]:
+def row_with_key_step(trajectory: Recorded, key_step: RecordedKeyStep) -> dict[str, Any]:
     """A rollout from the verified prefix. Files of the original release keep no structured prefix: a valid key step
     is still part of the final trajectory, so the prefix is what precedes it there."""
     index = key_step.mistake_step_index  # counted from 0, where 0 is the plan
@@ -61,53 +62,74 @@ def row_with_key_step(trajectory: Trajectory, key_step: KeyStep) -> dict[str, An
     }
 
 
-def rows(settings: FormatSettings, counts: Counter[str]) -> Iterator[dict[str, Any]]:
-    """RL's rows, in the order of the input."""
-    taken = sft_questions(settings)
-    for trajectory in readable(settings.rl.input):
-        if trajectory is None:
-            counts["unreadable lines"] += 1
-            continue
+def selected(settings: FormatSettings, counts: Counter[str]) -> Iterator[Recorded]:
+    """RL's trajectories, in the order of the input."""
+    taken = taken_by_sft(settings)
+    for trajectory in readable(settings.rl.input, counts):
         question = trajectory.task.question
-        valid = [key_step for key_step in trajectory.key_steps if key_step.is_valid and key_step.student_mistake]
         if for_sft(question, settings.sft_share, settings.seed):
             counts["SFT's"] += 1
-        elif normalised(question) in taken:
+        elif taken and fingerprint(question) in taken:
             counts["refused: SFT used the question"] += 1
-        elif trajectory.verdict is None and not trajectory.is_hard:
+        elif trajectory.correct is None and not trajectory.is_hard:
             counts["left out: unscored"] += 1
-        elif trajectory.correct and valid:
-            for key_step in valid[:1] if settings.rl.key_steps == "first" else valid:
-                counts["from a key step"] += 1
-                yield row_with_key_step(trajectory, key_step)
+        elif trajectory.correct and valid_key_steps(trajectory):
+            yield trajectory
         else:
             kind, kept = ("easy", settings.rl.easy_kept) if trajectory.correct else ("hard", settings.rl.hard_kept)
-            if draw(question, kind, settings.seed) < kept:
-                counts[kind] += 1
-                yield row_without_key_step(trajectory)
+            if draw(normalised(question), kind, settings.seed) < kept:
+                yield trajectory
             else:
                 counts[f"left out: {kind}, beyond the share"] += 1
 
 
-def sft_questions(settings: FormatSettings) -> set[str]:
-    """The questions of SFT's training file, if it was written already."""
+def valid_key_steps(trajectory: Recorded) -> list[RecordedKeyStep]:
+    return [key_step for key_step in trajectory.key_steps if key_step.is_valid and key_step.student_mistake]
+
+
+def rows(trajectory: Recorded, settings: FormatSettings, counts: Counter[str]) -> Iterator[dict[str, Any]]:
+    """The rows of one trajectory: from its first key step or from each, else from the question."""
+    valid = valid_key_steps(trajectory) if trajectory.correct else []
+    if not valid:
+        counts["easy" if trajectory.correct else "hard"] += 1
+        yield row_without_key_step(trajectory)
+    for key_step in valid[:1] if settings.rl.key_steps == "first" else valid:
+        counts["from a key step"] += 1
+        yield row_with_key_step(trajectory, key_step)
+
+
+def taken_by_sft(settings: FormatSettings) -> set[bytes]:
+    """Questions that these settings give to RL and that SFT's file holds all the same, from another seed or share;
+    none, if both were made with one config. So memory does not grow with SFT's file."""
     if not settings.sft.output.is_file():
         return set()
-    with open(settings.sft.output, encoding="utf-8") as file:
-        return {normalised(row["conversations"][0]["value"]) for row in json.load(file)}
+    questions = (row["conversations"][0]["value"] for _, row in read_json_array(settings.sft.output))
+    return {fingerprint(text) for text in questions if not for_sft(text, settings.sft_share, settings.seed)}
+
+
+def as_json(row: dict[str, Any]) -> bytes:
+    """One row of the file, as `json.dumps(..., indent=1)` writes it inside a list."""
+    import msgspec
+
+    return b" " + msgspec.json.format(msgspec.json.encode(row), indent=1).replace(b"\n", b"\n ")
 
 
 def main() -> int:
     settings = settings_from_command_line("rl", __doc__ or "", "python format/SCoRe_RL_convert.py --seed 1")
+    from format.contaminated import ContaminationFilter
+
     counts: Counter[str] = Counter()
-    found = list(rows(settings, counts))
-    if not found:
-        raise DataError(f"{settings.rl.input}: no RL row was left ({dict(counts)})")
     output = settings.rl.output
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    write_manifest(output, settings, counts, inputs=[settings.rl.input])
+    contamination = ContaminationFilter(settings, output, counts)
+    with contamination as clean, JsonArrayWriter(output) as array:
+        for trajectory in filter(clean, selected(settings, counts)):
+            for row in rows(trajectory, settings, counts):
+                array.write(as_json(row))
+    if not array.rows:
+        raise DataError(f"{settings.rl.input}: no RL row was left ({dict(counts)})")
+    write_manifest(output, settings, counts, inputs=[settings.rl.input, *contamination.files])
     report(str(output), counts)
+    print(contamination.said())
     return 3 if counts["unreadable lines"] else 0
 
 

@@ -14,29 +14,27 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
 
 from format.convert import convert  # noqa: E402
-from format.selection import draw, for_sft, readable  # noqa: E402
+from format.selection import for_sft, readable  # noqa: E402
 from format.settings import FormatSettings  # noqa: E402
 
-from score.trajectory import Trajectory  # noqa: E402
+from score.questions import draw, normalised  # noqa: E402
+from score.recorded import Recorded  # noqa: E402
 
 
-def select(settings: FormatSettings, counts: Counter[str]) -> Iterator[Trajectory]:
+def select(settings: FormatSettings, counts: Counter[str]) -> Iterator[Recorded]:
     """SFT's corrected trajectories, and a part of its self-solved ones."""
-    for trajectory in readable(settings.sft.input):
-        if trajectory is None:
-            counts["unreadable lines"] += 1
-            continue
+    for trajectory in readable(settings.sft.input, counts):
         question = trajectory.task.question
         if not for_sft(question, settings.sft_share, settings.seed):
             counts["kept for RL"] += 1
-        elif trajectory.verdict is None:
+        elif trajectory.correct is None:
             counts["left out: unscored"] += 1
-        elif trajectory.is_hard or not trajectory.correct or trajectory.answer is None:
+        elif trajectory.is_hard or not trajectory.correct or not trajectory.answered:
             counts["left out: not correct"] += 1
         elif trajectory.key_steps:
             counts["corrected"] += 1
             yield trajectory
-        elif draw(question, "self-solved", settings.seed) < settings.sft.self_solved_kept:
+        elif draw(normalised(question), "self-solved", settings.seed) < settings.sft.self_solved_kept:
             counts["self-solved"] += 1
             yield trajectory
         else:

@@ -1,19 +1,18 @@
-"""The command line of the two converters to LLaMA-Factory: parse, select, write, report."""
+"""The command line that the converters share: settings, what was left out, the report."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from format import llamafactory
 from format.settings import FormatSettings
 
 from score import cli
-from score.manifest import write_manifest
+from score.recorded import Recorded
 from score.settings import load_settings
-from score.trajectory import Trajectory
 
 DEFAULT_CONFIG = "configs/format_config.yaml"
+Select = Callable[[FormatSettings, Counter[str]], Iterator[Recorded]]
 
 
 def settings_from_command_line(section: Literal["bc", "sft", "rl"], description: str, example: str) -> FormatSettings:
@@ -35,21 +34,27 @@ def report(title: str, counts: Counter[str]) -> None:
     )
 
 
-def convert(
-    section: Literal["bc", "sft"],
-    select: Callable[[FormatSettings, Counter[str]], Iterator[Trajectory]],
-    description: str,
-    example: str,
-) -> None:
-    """Run one of the two converters; exit code 3 if lines of the input could not be read."""
+def convert(section: Literal["bc", "sft"], select: Select, description: str, example: str) -> None:
+    """Run one of the two converters to LLaMA-Factory; exit code 3 if lines of the input could not be read."""
 
     def main() -> int:
         settings = settings_from_command_line(section, description, example)
+        from format import llamafactory
+        from format.contaminated import ContaminationFilter
+
+        from score.manifest import write_manifest
+
         own = settings.bc if section == "bc" else settings.sft
         counts: Counter[str] = Counter()
-        counts.update(llamafactory.write(select(settings, counts), own, settings.dataset_info))
-        write_manifest(own.output, settings, counts, inputs=[own.input])
+        contamination = ContaminationFilter(settings, own.output, counts)
+        with contamination as clean:
+            lengths = llamafactory.write(filter(clean, select(settings, counts)), own, settings.dataset_info, counts)
+        tokens = {"tokens": lengths.summary()} if lengths else {}
+        write_manifest(own.output, settings, counts | tokens, inputs=[own.input, *contamination.files])
         report(f"{own.output} (dataset {own.dataset!r})", counts)
+        print(contamination.said())
+        if lengths:
+            print(lengths.report())
         return 3 if counts["unreadable lines"] else 0
 
     cli.run(main)

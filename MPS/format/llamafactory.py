@@ -1,89 +1,112 @@
 """LLaMA-Factory's ShareGPT files: validated, written as a stream, and named in its dataset_info.json."""
 
 import json
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from format.settings import Lengths, ToLlamaFactory
 
-from score.dialogue import render
+from score.dialogue import Message, render
 from score.errors import DataError
-from score.trajectory import Trajectory
+from score.json_stream import JsonArrayWriter
+from score.lengths import DialogueLengths
+from score.recorded import Recorded
 
 SPEAKERS = {"user": "human", "assistant": "gpt"}
+BATCH = 256  # conversations tokenized at once
 
 
-def conversation(trajectory: Trajectory) -> list[dict[str, str]]:
-    """The turns of a trajectory: question, plan, and each step with its observation, ending on the student's turn."""
-    messages = render(trajectory.task.question, trajectory.plan, trajectory.steps)
-    return [{"from": SPEAKERS[message["role"]], "value": message["content"]} for message in messages]
+class Turn(msgspec.Struct, gc=False):
+    """A turn as ShareGPT has it: `from` is `human` or `gpt`."""
+
+    speaker: str = msgspec.field(name="from")
+    value: str
 
 
-def check(turns: list[dict[str, str]]) -> str | None:
+class Conversation(msgspec.Struct, gc=False):
+    conversations: list[Turn]
+
+
+def check(dialogue: list[Message]) -> str | None:
     """What is wrong with a conversation, or None: LLaMA-Factory drops these with no more than a warning."""
-    if len(turns) < 2 or turns[-1]["from"] != "gpt":
+    if len(dialogue) < 2 or dialogue[-1]["role"] != "assistant":
         return "does not end on the student's turn"
-    if any(turn["from"] != ("human", "gpt")[index % 2] for index, turn in enumerate(turns)):
+    if any(message["role"] != "user" for message in dialogue[::2]) or any(
+        message["role"] != "assistant" for message in dialogue[1::2]
+    ):
         return "turns do not alternate"
-    if any(not turn["value"].strip() for turn in turns):
+    if not all(message["content"] and not message["content"].isspace() for message in dialogue):
         return "has an empty turn"
     return None
 
 
-def token_counter(lengths: Lengths) -> Callable[[list[dict[str, str]]], int]:
-    """Counts a conversation's tokens with the student's tokenizer (its chat template included)."""
+def as_json(dialogue: list[Message]) -> bytes:
+    """One row of the file, spaced as `json.dumps` does."""
+    turns = [Turn(SPEAKERS[message["role"]], message["content"]) for message in dialogue]
+    return msgspec.json.format(msgspec.json.encode(Conversation(turns)), indent=0)
+
+
+def length_check(settings: Lengths) -> DialogueLengths:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(lengths.tokenizer)
-    roles = {speaker: role for role, speaker in SPEAKERS.items()}
-
-    def count(turns: list[dict[str, str]]) -> int:
-        messages = [{"role": roles[turn["from"]], "content": turn["value"]} for turn in turns]
-        return len(tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False))
-
-    return count
+    tokenizer = AutoTokenizer.from_pretrained(settings.tokenizer)
+    return DialogueLengths(tokenizer, settings.cutoff_len, reply_follows=False, counted=settings.counted)
 
 
-def write(selected: Iterable[Trajectory], settings: ToLlamaFactory, dataset_info: Path) -> Counter[str]:
-    """Write the conversations and name the file in dataset_info.json. Returns counts of what was written or left out.
+def batches(dialogues: Iterator[list[Message]]) -> Iterator[list[list[Message]]]:
+    while batch := list(islice(dialogues, BATCH)):
+        yield batch
+
+
+def write(
+    selected: Iterable[Recorded], settings: ToLlamaFactory, dataset_info: Path, counts: Counter[str]
+) -> DialogueLengths | None:
+    """Write the conversations and name the file in dataset_info.json; count what was written or left out. Returns the
+    lengths in tokens, if they were asked for.
 
     Raises `DataError` if nothing is left: training on nothing must not look like training.
     """
-    count_tokens = token_counter(settings.lengths) if settings.lengths else None
-    counts: Counter[str] = Counter()
-    settings.output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = settings.output.with_name(settings.output.name + ".part")
-    with open(unfinished, "w", encoding="utf-8") as file:
-        file.write("[")
+    lengths = length_check(settings.lengths) if settings.lengths else None
+
+    def sound() -> Iterator[list[Message]]:
         for trajectory in selected:
-            turns = conversation(trajectory)
-            problem = check(turns)
-            if problem is None and count_tokens is not None and settings.lengths is not None:
-                if count_tokens(turns) > settings.lengths.cutoff_len:
-                    problem = f"is longer than cutoff_len ({settings.lengths.cutoff_len} tokens)"
-            if problem is not None:
+            dialogue = render(trajectory.task.question, trajectory.plan, trajectory.steps)
+            problem = check(dialogue)
+            if problem is None:
+                yield dialogue
+            else:
                 counts[f"left out: {problem}"] += 1
-                continue
-            file.write(",\n" if counts["written"] else "\n")
-            json.dump({"conversations": turns}, file, ensure_ascii=False)
-            counts["written"] += 1
-        file.write("\n]\n")
-    if not counts["written"]:
-        unfinished.unlink()
+
+    def fitting() -> Iterator[list[Message]]:
+        if lengths is None:
+            yield from sound()
+            return
+        for batch in batches(sound()):
+            for dialogue, fits in zip(batch, lengths.fit(batch), strict=True):
+                if fits:
+                    yield dialogue
+                else:
+                    counts[f"left out: is longer than cutoff_len ({lengths.limit} tokens)"] += 1
+
+    with JsonArrayWriter(settings.output) as rows:
+        for dialogue in fitting():
+            rows.write(as_json(dialogue))
+    if not rows.rows:
         raise DataError(
             f"{settings.input}: no trajectory fit for training was left ({dict(counts) or 'the file is empty'})"
         )
-    unfinished.replace(settings.output)
+    counts["written"] += rows.rows
     _name_dataset(settings, dataset_info)
-    return counts
+    return lengths
 
 
 def _name_dataset(settings: ToLlamaFactory, dataset_info: Path) -> None:
     """Enter the file in dataset_info.json, with a path relative to that file, as LLaMA-Factory reads it."""
-    import os
-
     known: dict[str, Any] = json.loads(dataset_info.read_text(encoding="utf-8")) if dataset_info.is_file() else {}
     known[settings.dataset] = {
         "file_name": os.path.relpath(settings.output.resolve(), dataset_info.parent.resolve()),

@@ -90,7 +90,7 @@ class BehaviourCloning:
         state["episode"].add(step, await run_code(state["session"], step.code))
         return {"step": None}
 
-    def _after_execute(self, state: State) -> str:
+    async def _after_execute(self, state: State) -> str:
         return "judge" if state["episode"].over else "act"
 
     async def _judge(self, state: State) -> dict[str, Any]:

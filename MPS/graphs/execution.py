@@ -1,9 +1,13 @@
-"""What both graphs do alike: judge an episode that is over."""
+"""What the graphs do alike: run a step in a copy of the interpreter's state, judge an episode that is over."""
+
+from showing import STOPPED
 
 from score.episode import Episode
+from score.interpreter import Interpreter, Session, StepResult
 from score.judging import Judge
 from score.tasks import Task
-from score.trajectory import Verdict
+from score.tools import Tools, run_code
+from score.trajectory import Step, Verdict
 
 
 async def judge_episode(judge: Judge, task: Task, episode: Episode) -> Verdict:
@@ -11,3 +15,28 @@ async def judge_episode(judge: Judge, task: Task, episode: Episode) -> Verdict:
     if episode.answer is None:
         return Verdict(correct=False, by="no answer")
     return await judge.verdict(task.question, task.references, episode.answer)
+
+
+class Copies:
+    """Copies of interpreter states: of a session a fork, of None (nothing has run yet) a fresh session."""
+
+    def __init__(self, interpreter: Interpreter, tools: Tools):
+        self._interpreter, self._tools = interpreter, tools
+
+    async def of(self, session: Session | None) -> Session:
+        """Raises `InterpreterError`."""
+        return await self._interpreter.open(self._tools) if session is None else await session.fork()
+
+    async def run(self, before: Session | None, step: Step) -> tuple[Session, StepResult | None]:
+        """Run a step in a copy of `before`, which stays as it is. Returns the session where the next step goes on and
+        the result (None: there was no code to run). Raises `InterpreterError`, `ToolError`."""
+        after = await self.of(before)
+        try:
+            result = await run_code(after, step.code) if step.code else None
+            if result is not None and result.status in STOPPED:
+                await after.close()
+                after = await self.of(before)  # the next step goes on from before the one that was killed
+        except BaseException:
+            await after.close()
+            raise
+        return after, result

@@ -1,69 +1,31 @@
 """Phase 2 as a graph: mentored problem solving.
 
-    act <-> execute -> judge -> localise -> correct -> (execute, then act again)
+    act <-> execute -> judge -> localise -> correct -> (execute, measure, then act again)
 
 The student tries a task. If its answer is wrong, or it never gives one, the teacher names the first critical error,
 the trajectory is cut before that step, the teacher writes only that step, its code runs, and the student goes on by
-itself: until it is right or the corrections are used up (a hard sample).
+itself: until it is right or the corrections are used up (a hard sample). With `localizer="rollouts"` the step is found
+by Monte Carlo and the teacher only says what is wrong with it; with `criticality=k` each correction is measured.
 
 Where this departs from the original release (METHOD.md, section 6): attempts without an answer are localised too; the
 corrector never sees the reference answer; a fork of the interpreter before each step replaces the replay of prefixes.
 """
 
-import asyncio
-from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
-from graphs.execution import judge_episode
+from graphs.attempt import Attempt, make_key_step, make_trajectory
+from graphs.execution import Copies, judge_episode
+from graphs.rollouts import Rollouts
 from langgraph.graph import END, START, StateGraph
-from roles import Diagnosis, NotAsAsked, Student, Teacher, all_steps, plan_step, show_steps
+from roles import Diagnosis, NotAsAsked, Student, Teacher
 
 from score.episode import Episode
 from score.errors import TaskError
-from score.interpreter import Interpreter, Session
+from score.interpreter import Interpreter
 from score.judging import Judge
 from score.tasks import Task
-from score.tools import Tools, run_code
-from score.trajectory import KeyStep, Step, Trajectory, Verdict
-
-KILLED = ("timeout", "memory", "killed")
-
-
-@dataclass
-class Attempt:
-    """A task on its way through the graph: the student's episode, what was corrected, and the interpreter's states.
-
-    `sessions[i]` is the interpreter before `episode.steps[i]`; the last one is where the next step will run.
-    """
-
-    task: Task
-    episode: Episode
-    sessions: list[Session]
-    key_steps: list[KeyStep] = field(default_factory=list)
-    seed: int | None = None
-    out_of_context: bool = False
-    why_hard: str = ""
-
-    @property
-    def over(self) -> bool:
-        return self.episode.over or self.out_of_context
-
-    def next_seed(self) -> int | None:
-        """A seed of its own for each of the student's turns, whatever other tasks do meanwhile."""
-        if self.seed is not None:
-            self.seed += 1
-        return self.seed
-
-    async def cut(self, number: int) -> None:
-        """Go back to before step `number` (1 is the plan): later steps and interpreter states are dropped."""
-        kept = max(number - 2, 0)
-        if number == 1:
-            self.episode.plan = None
-        del self.episode.steps[kept:]
-        dropped = self.sessions[kept + 1 :]
-        del self.sessions[kept + 1 :]
-        self.out_of_context = False
-        await asyncio.gather(*(session.close() for session in dropped))
+from score.tools import Tools
+from score.trajectory import Step, Trajectory, Verdict
 
 
 class State(TypedDict):
@@ -73,10 +35,16 @@ class State(TypedDict):
     step: Step | None
     verdict: Verdict | None
     diagnosis: Diagnosis | None
+    localised_by: str
 
 
 class MentoredSolving:
-    """Call `solve` for each task; the graph is compiled once and serves all of them."""
+    """Call `solve` for each task; the graph is compiled once and serves all of them.
+
+    `left_alone` is the student in rollouts (default: the student), which are made for `localizer="rollouts"`
+    (`localizer_rollouts` from each prefix; a step is to blame if success drops by `drop`) and for `criticality` (so
+    many without and with each correction; 0: none).
+    """
 
     def __init__(
         self,
@@ -90,11 +58,20 @@ class MentoredSolving:
         corrections: int,
         localise_retries: int = 2,
         rewrites: int = 2,
+        plan: bool = True,
+        left_alone: Student | None = None,
+        localizer: Literal["teacher", "rollouts"] = "teacher",
+        localizer_rollouts: int = 4,
+        drop: float = 0.5,
+        criticality: int = 0,
     ):
         self.student, self.teacher, self.judge = student, teacher, judge
-        self.interpreter, self.tools = interpreter, tools
-        self.max_steps, self.corrections = max_steps, corrections
+        self.copies = Copies(interpreter, tools)
+        self.max_steps, self.corrections, self.plan = max_steps, corrections, plan
         self.localise_retries, self.rewrites = localise_retries, rewrites
+        self.rollouts = Rollouts(left_alone or student, judge, self.copies)
+        self.localizer, self.localizer_rollouts, self.drop = localizer, localizer_rollouts, drop
+        self.criticality = criticality
         graph = StateGraph(State)
         for name, node in (
             ("act", self._act),
@@ -102,14 +79,17 @@ class MentoredSolving:
             ("judge", self._judge),
             ("localise", self._localise),
             ("correct", self._correct),
+            ("measure", self._measure),
         ):
             graph.add_node(name, node)
         graph.add_edge(START, "act")
+        # All routes are async: LangGraph takes each call of a plain function to a thread.
         graph.add_conditional_edges("act", self._to_run, ["act", "execute", "judge"])
-        graph.add_conditional_edges("execute", self._to_run, ["act", "judge"])
+        graph.add_conditional_edges("execute", self._to_measure, ["measure", "act", "judge"])
+        graph.add_conditional_edges("measure", self._to_run, ["act", "judge"])
         graph.add_conditional_edges("judge", self._after_judge, ["localise", END])
-        graph.add_conditional_edges("localise", self._unless_hard("correct"), ["correct", END])
-        graph.add_conditional_edges("correct", self._after_correct, ["act", "execute", END])
+        graph.add_conditional_edges("localise", self._after_localise, ["correct", END])
+        graph.add_conditional_edges("correct", self._after_correct, ["measure", "act", "execute", END])
         self._graph = graph.compile()
 
     async def solve(self, task: Task, seed: int | None = None) -> Trajectory:
@@ -117,16 +97,15 @@ class MentoredSolving:
 
         Raises any `ScoreError` but `SettingsError` and `DataError`.
         """
-        session = await self.interpreter.open(self.tools)
-        attempt = Attempt(task, Episode(task.question, self.max_steps), [session], seed=seed)
-        start: State = {"attempt": attempt, "step": None, "verdict": None, "diagnosis": None}
-        # Each round takes at most two nodes a step, the plan, and three nodes to judge, localise and correct.
-        limit = (self.corrections + 1) * (2 * self.max_steps + 6)
+        attempt = Attempt(task, Episode(task.question, self.max_steps, planned=self.plan), [None], seed=seed)
+        start: State = {"attempt": attempt, "step": None, "verdict": None, "diagnosis": None, "localised_by": ""}
+        # Each round takes at most two nodes a step, the plan, and four nodes to judge, localise, correct and measure.
+        limit = (self.corrections + 1) * (2 * self.max_steps + 7)
         try:
             end = await self._graph.ainvoke(start, {"recursion_limit": limit})
         finally:
-            await asyncio.gather(*(session.close() for session in attempt.sessions))
-        return _trajectory(attempt, end["verdict"])
+            await attempt.close()
+        return make_trajectory(attempt, end["verdict"])
 
     # --- the student ------------------------------------------------------------------------------------------------
 
@@ -143,23 +122,25 @@ class MentoredSolving:
     async def _execute(self, state: State) -> dict[str, Any]:
         step, attempt = state["step"], state["attempt"]
         assert step is not None
-        before = attempt.sessions[-1]
-        after = await before.fork()
-        try:
-            result = await run_code(after, step.code) if step.code else None
-            if result is not None and result.status in KILLED:
-                await after.close()
-                after = await before.fork()  # the next step goes on from before the one that was killed
-        except BaseException:
-            await after.close()
-            raise
+        after, result = await self.copies.run(attempt.sessions[-1], step)
         attempt.sessions.append(after)
         done = attempt.episode.add(step, result)
         if attempt.key_steps and attempt.key_steps[-1].teacher_guided_step is step:
             attempt.key_steps[-1].teacher_guided_step = done
         return {"step": None}
 
-    def _to_run(self, state: State) -> str:
+    async def _measure(self, state: State) -> dict[str, Any]:
+        attempt = state["attempt"]
+        attempt.key_steps[-1].criticality = await self.rollouts.weigh(attempt, self.criticality)
+        return {}
+
+    async def _to_measure(self, state: State) -> str:
+        key_steps = state["attempt"].key_steps
+        if self.criticality and key_steps and not key_steps[-1].criticality:
+            return "measure"
+        return await self._to_run(state)
+
+    async def _to_run(self, state: State) -> str:
         if state["step"] is not None:
             return "execute"
         return "judge" if state["attempt"].over else "act"
@@ -173,89 +154,56 @@ class MentoredSolving:
             attempt.why_hard = "corrections used up"
         return {"verdict": verdict}
 
-    def _after_judge(self, state: State) -> str:
+    async def _after_judge(self, state: State) -> str:
         verdict = state["verdict"]
         assert verdict is not None
         return END if verdict.correct or state["attempt"].why_hard else "localise"
 
     async def _localise(self, state: State) -> dict[str, Any]:
         attempt = state["attempt"]
+        blamed, localised_by = None, "teacher"
+        if self.localizer == "rollouts":
+            blamed = await self.rollouts.first_drop(attempt, self.localizer_rollouts, self.drop)
+            localised_by = "rollouts" if blamed is not None else "teacher (rollouts show no drop)"
         try:
-            diagnosis = await self.teacher.localise(attempt.task, attempt.episode, retries=self.localise_retries)
+            diagnosis = await self.teacher.localise(
+                attempt.task,
+                attempt.episode,
+                retries=self.localise_retries,
+                out_of_context=attempt.out_of_context,
+                blamed=blamed,
+                seed=attempt.side_seed("localise"),
+            )
         except NotAsAsked as problem:
             attempt.why_hard = f"not localised: {problem.reason}"
             return {}
-        return {"diagnosis": diagnosis}
+        return {"diagnosis": diagnosis, "localised_by": localised_by}
+
+    async def _after_localise(self, state: State) -> str:
+        return END if state["attempt"].why_hard else "correct"
 
     async def _correct(self, state: State) -> dict[str, Any]:
         attempt, diagnosis = state["attempt"], state["diagnosis"]
         assert diagnosis is not None
         try:
-            step = await self.teacher.correct(attempt.task, attempt.episode, diagnosis, retries=self.rewrites)
+            step = await self.teacher.correct(
+                attempt.task, attempt.episode, diagnosis, retries=self.rewrites, seed=attempt.side_seed("correct")
+            )
         except NotAsAsked as problem:
             attempt.why_hard = f"not corrected: {problem.reason}"
             return {}
-        attempt.key_steps.append(_key_step(attempt, diagnosis, step))
+        key_step = make_key_step(attempt, diagnosis, step, state["localised_by"])
+        if state["localised_by"] == "rollouts":
+            before, after = attempt.successes[diagnosis.step - 1 : diagnosis.step + 1]
+            key_step.success_around = {"before": before, "after": after}
+        attempt.key_steps.append(key_step)
         await attempt.cut(diagnosis.step)
         if diagnosis.step == 1:
             attempt.episode.plan = step.thought
             return {"step": None}
         return {"step": step}
 
-    def _unless_hard(self, following: str) -> Any:
-        return lambda state: END if state["attempt"].why_hard else following
-
-    def _after_correct(self, state: State) -> str:
+    async def _after_correct(self, state: State) -> str:
         if state["attempt"].why_hard:
             return END
-        return "execute" if state["step"] is not None else "act"
-
-
-def _key_step(attempt: Attempt, diagnosis: Diagnosis, step: Step) -> KeyStep:
-    """The correction as it will be recorded; its observation comes when it has run."""
-    steps = all_steps(attempt.episode)
-    index = diagnosis.step - 1
-    # A step that the teacher wrote is not the student's mistake: then the mistakes made there before it count.
-    earlier = [k for k in attempt.key_steps if k.mistake_step_index == index and _is_at(k, steps)]
-    mistakes = earlier[-1].student_mistake if earlier else [steps[index]]
-    return KeyStep(
-        teacher_guided_step=step,
-        student_mistake=mistakes,
-        mistake_step_index=index,
-        correction_suggestion=f"{diagnosis.diagnosis} {diagnosis.suggestion}",
-        context_before_intervention=show_steps(steps[:index]) or "None",
-        prefix_steps=list(steps[1:index]),
-        prefix_plan=attempt.episode.plan if index > 0 else None,
-    )
-
-
-def _is_at(key_step: KeyStep, steps: list[Step]) -> bool:
-    """Do these steps hold the correction where it was made, after the very prefix that it was made for?"""
-    index = key_step.mistake_step_index
-    if len(steps) <= index or _action(steps[index]) != _action(key_step.teacher_guided_step):
-        return False
-    prefix = [plan_step(key_step.prefix_plan), *(key_step.prefix_steps or [])] if index > 0 else []
-    return [_action(step) for step in prefix] == [_action(step) for step in steps[:index]]
-
-
-def _action(step: Step) -> tuple[str, str]:
-    return step.thought, step.code
-
-
-def _trajectory(attempt: Attempt, verdict: Verdict) -> Trajectory:
-    """The result: a key step is valid only if the final trajectory still holds it and ended correct."""
-    steps = all_steps(attempt.episode)
-    for key_step in attempt.key_steps:
-        key_step.is_valid = verdict.correct and _is_at(key_step, steps)
-    extra: dict[str, Any] = {"out_of_context": True} if attempt.out_of_context else {}
-    if not verdict.correct:
-        extra["error_analysis"] = attempt.why_hard
-    return Trajectory(
-        task=attempt.task,
-        plan=attempt.episode.plan,
-        steps=attempt.episode.steps,
-        verdict=verdict,
-        key_steps=attempt.key_steps,
-        is_hard=not verdict.correct,
-        extra=extra,
-    )
+        return "execute" if state["step"] is not None else await self._to_measure(state)

@@ -75,7 +75,7 @@ class Scorer:
             return equal, by
 
         async def ask() -> dict[str, Any]:
-            return {"same": (await self.judge.ask(question, references, answer)).correct}
+            return {"same": (await self.judge.by_model(question, references, answer)).correct}
 
         found = await self.verdicts.once(("answer", self._model, question, *references, "", answer), ask, costs)
         return bool(found["same"]), "judge"

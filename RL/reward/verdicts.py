@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CLAIM_S = 120.0
+CLAIM_S = 300.0
 _POLL_S = 0.05
 Value = dict[str, Any]
 

@@ -15,18 +15,23 @@ _BRACED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\s*\{\s*(\(?[A-Z][.):
 
 def options(question: str) -> dict[str, str]:
     """The options that a question lists, {"A": content, ...}; they start with A and leave out no letter. Else {}."""
-    question = _BRACED.sub(r" \1 ", question)
+    return split_options(question)[1]
+
+
+def split_options(question: str) -> tuple[str, dict[str, str]]:
+    """What is asked, and the options; the whole question and {} where it lists none."""
+    plain = _BRACED.sub(r" \1 ", question)
     for mark in _MARKS:
-        found = list(mark.finditer(question))[-26:]
+        found = list(mark.finditer(plain))[-26:]
         start = max((at for at, one in enumerate(found) if one[1] == "A"), default=len(found))
         run = found[start:]
         if len(run) > 1 and [ord(one[1]) - ord("A") for one in run] == list(range(len(run))):
-            ends = [one.start() for one in run[1:]] + [len(question)]
-            return {
-                one[1]: question[one.end() : end].strip().removesuffix("\\\\").rstrip(" ,;")
+            ends = [one.start() for one in run[1:]] + [len(plain)]
+            return plain[: run[0].start()], {
+                one[1]: plain[one.end() : end].strip().removesuffix("\\\\").rstrip(" ,;")
                 for one, end in zip(run, ends, strict=True)
             }
-    return {}
+    return question, {}
 
 
 def _same_content(option: str, text: str) -> bool:

@@ -1,6 +1,7 @@
 """Dates in the ways that people write them: `11 September 1161`, `September 11, 1161`, `2024-01-26`, `1 June 2011`."""
 
 import re
+from collections.abc import Iterator
 
 from score.answers.text import clean
 
@@ -8,31 +9,39 @@ _MONTHS = "january february march april may june july august september october n
 _MONTH = "(?P<month>" + "|".join(f"{name[:3]}(?:{name[3:]})?" if name != "may" else "may" for name in _MONTHS) + r")\.?"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _YEAR = r"(?P<year>\d{3,4})"
-_FORMS = [
-    re.compile(form)
-    for form in (
-        rf"(?:the )?{_DAY} (?:of )?{_MONTH},? {_YEAR}",
-        rf"{_MONTH} {_DAY},? {_YEAR}",
-        rf"{_MONTH},? (?:of )?{_YEAR}",
-        r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})",
-        r"(?P<year>\d{4})年(?P<month>\d{1,2})月(?P<day>\d{1,2})日",
-        r"(?P<year>[12]\d{3})",
-    )
-]
+_WITH_MONTH = (
+    rf"(?:the )?{_DAY} (?:of )?{_MONTH},? {_YEAR}",
+    rf"{_MONTH} {_DAY},? {_YEAR}",
+    rf"{_MONTH},? (?:of )?{_YEAR}",
+    r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})",
+    r"(?P<year>\d{4})年(?P<month>\d{1,2})月(?P<day>\d{1,2})日",
+)
+_FORMS = [re.compile(form, re.IGNORECASE) for form in (*_WITH_MONTH, r"(?P<year>[12]\d{3})")]
+# Word boundaries mean nothing where a script writes no spaces.
+_IN_TEXT = [re.compile(rf"(?<![a-z\d]){form}(?![a-z\d])", re.IGNORECASE) for form in _WITH_MONTH]
 Date = tuple[int, int | None, int | None]
 
 
 def date(text: str) -> Date | None:
     """(year, month, day), with None for what is not given; None if the text is no date."""
-    text = " ".join(clean(text).casefold().split())
-    for form in _FORMS:
-        if found := form.fullmatch(text):
-            parts = {"month": None, "day": None} | found.groupdict()
-            month, day = parts["month"], parts["day"]
-            if month and not month.isdigit():
-                month = str(1 + next(at for at, name in enumerate(_MONTHS) if name.startswith(month[:3])))
-            return int(parts["year"] or 0), int(month) if month else None, int(day) if day else None
-    return None
+    text = " ".join(clean(text).split())
+    return next((_read(found) for form in _FORMS if (found := form.fullmatch(text))), None)
+
+
+def find_dates(text: str) -> Iterator[tuple[tuple[int, int], Date]]:
+    """The dates in a running text, with where they stand: ((start, end), date). Years alone are not counted; the month
+    and year of a full date are found as well."""
+    for form in _IN_TEXT:
+        for found in form.finditer(text):
+            yield found.span(), _read(found)
+
+
+def _read(found: re.Match[str]) -> Date:
+    parts = {"month": None, "day": None} | found.groupdict()
+    month, day = parts["month"], parts["day"]
+    if month and not month.isdigit():
+        month = str(1 + next(at for at, name in enumerate(_MONTHS) if name.startswith(month[:3].casefold())))
+    return int(parts["year"] or 0), int(month) if month else None, int(day) if day else None
 
 
 def same_date(reference: Date, answer: Date) -> bool | None:

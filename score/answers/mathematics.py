@@ -48,6 +48,7 @@ class MathWorker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                start_new_session=True,  # Ctrl-C is for the run, which then still needs its worker
             )
         assert self._process.stdin is not None and self._process.stdout is not None
         try:

@@ -3,7 +3,7 @@
 from score.interpreter.interpreter import Interpreter
 from score.interpreter.output import NOTHING_PRINTED
 from score.interpreter.result import StepResult
-from score.interpreter.session import Session
+from score.interpreter.session import Session, close_all
 from score.interpreter.settings import InterpreterSettings
 from score.interpreter.sync import SyncSession, open_session
 
@@ -14,5 +14,6 @@ __all__ = [
     "Session",
     "StepResult",
     "SyncSession",
+    "close_all",
     "open_session",
 ]

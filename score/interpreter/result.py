@@ -16,7 +16,8 @@ class StepResult:
 
     `observation` is what the model is shown; `final_answer` is the argument of the step's first
     `final_answer_print(...)` as text; `seconds` is wall time without the host's tool calls; `tool_errors` are the
-    messages of the host's tools that failed during the step, also where the code caught the exception.
+    messages of the host's tools that failed during the step, also where the code caught the exception; `searches`,
+    filled in by score/tools.py, are what its searches found.
     """
 
     status: Status
@@ -24,6 +25,7 @@ class StepResult:
     final_answer: str | None
     seconds: float
     tool_errors: tuple[str, ...] = ()
+    searches: tuple[dict[str, Any], ...] = ()
 
 
 class TooMuch(Exception):

@@ -7,7 +7,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from score.errors import InterpreterError
@@ -252,18 +252,7 @@ class Session:
 
     async def close(self) -> None:
         """End the session's processes and remove its files. Closing twice is allowed."""
-        if self._closed:
-            return
-        self._closed = True
-        self._live.discard(self)
-        self._family.members.discard(self._number)
-        try:
-            if self._family.members:
-                await self._kill(forget=True)
-            else:
-                await self._family.close()
-        finally:
-            self._ends.close()
+        await close_all([self])
 
     def abandon(self) -> None:
         """Close without an event loop: the keeper sees its socket closed and ends everything by itself."""
@@ -276,3 +265,24 @@ class Session:
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
+
+
+async def close_all(sessions: Iterable[Session]) -> None:
+    """Close several sessions. A family of which none is left ends at once, not process by process."""
+    families: dict[Family, list[Session]] = {}
+    for session in sessions:
+        if not session._closed:
+            session._closed = True
+            session._live.discard(session)
+            session._family.members.discard(session._number)
+            families.setdefault(session._family, []).append(session)
+    for family, closed in families.items():
+        try:
+            if not family.members:
+                await family.close()
+                continue
+            for session in closed:
+                await session._kill(forget=True)
+        finally:
+            for session in closed:
+                session._ends.close()

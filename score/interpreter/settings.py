@@ -1,7 +1,7 @@
 """What an interpreter may be told: isolation, limits, and what is imported before the first session."""
 
 import importlib.util
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -42,6 +42,8 @@ class InterpreterSettings(Strict):
     )
     snapshots: bool = True
     start_timeout_s: float = Field(default=60.0, gt=0, description="time for the server to import `preload`")
+
+    operational: ClassVar[frozenset[str]] = frozenset({"isolation", "start_timeout_s"})
 
     @field_validator("preload")
     @classmethod

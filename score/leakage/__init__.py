@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from score.answers import clean
 from score.leakage.code import Stated, read_code
 from score.leakage.options import options, picks, right_option, supported
+from score.leakage.redaction import REMOVED, redact
 from score.leakage.talk import find_talk, holds_later_turns
-from score.leakage.values import REMOVED, holds, mentioned, redact, value
+from score.leakage.values import holds, mentioned, value
 from score.trajectory import Step
 
 __all__ = ["REMOVED", "find_leak", "redact"]

@@ -8,29 +8,19 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from score.answers import clean
+from score.answers import choices, clean
 from score.leakage.code import Stated, read_code
 from score.trajectory import Step
 
 SUPPORT = 0.5  # the share of an option's telling words that observations must hold
-_LABEL = re.compile(r"^[ \t]*\(?([A-Z])[.):][ \t]*", re.MULTILINE)
 
 # "The option I take" names no option I.
 _BY_LETTER = re.compile(r"\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer is|[Aa]nswer:)\s+[('\"]*([A-HJ-Z]\b|I\b(?!\s+[a-z]))")
 
 
 def options(question: str) -> dict[str, str]:
-    """Letter -> text of the options A, B, ... that a question lists; empty if it lists none."""
-    labels = list(_LABEL.finditer(question))
-    start = next((i for i in reversed(range(len(labels))) if labels[i][1] == "A"), None)
-    if start is None:
-        return {}
-    found: dict[str, str] = {}
-    for label, following in zip(labels[start:], [*labels[start + 1 :], None], strict=True):
-        if label[1] != chr(ord("A") + len(found)):
-            break
-        found[label[1]] = _squeezed(question[label.end() : following.start() if following else None])
-    return found if len(found) > 1 else {}
+    """Letter -> text of the options A, B, ... that a question lists, as one line; empty if it lists none."""
+    return {letter: _squeezed(text) for letter, text in choices.options(question).items()}
 
 
 def right_option(reference: str, listed: dict[str, str]) -> str | None:
@@ -73,7 +63,7 @@ def supported(right: str, listed: dict[str, str], question: str, before: Sequenc
     observed = set().union(*(_words(step.observation) - _words(_literals(step.code)) for step in before))
     often = Counter(word for text in listed.values() for word in _words(text))
     words = _words(listed[right])
-    asked = _words(_LABEL.split(question)[0])
+    asked = _words(choices.split_options(question)[0])
     telling = {word for word in words - asked if often[word] * 2 <= len(listed)} or words
     if not telling:
         return any(step.code and re.search(r"\d", step.observation) for step in before)

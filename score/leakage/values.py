@@ -1,12 +1,12 @@
 """Where a text holds a reference answer or an equal form of it: numbers, numbers with a unit, dates, text."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 
 from score.answers import clean
+from score.answers.dates import date, find_dates
 
-REMOVED = "[...]"
 SMALL = 10  # smaller whole numbers count as stated only where a sentence says that something is that number
 
 _NUMBER = re.compile(
@@ -14,18 +14,14 @@ _NUMBER = re.compile(
 )
 _WITH_UNIT = re.compile(r"(-?\d[\d,]*(?:\.\d+)?)\s*(?:[^\W\d_]+\.?|%|\^\\circ)")
 _STATES = r"(?:\b(?:is|are|be|equals?|gives?|yields?|get|answer|result|value)\b|[=:≈])\s*(?:\\boxed\{|[$\"'(])*\s*$"
-_MONTHS = "january february march april may june july august september october november december".split()
-_MONTH = "|".join(_MONTHS)
-_DATE = re.compile(
-    rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH}),? (?P<year>\d{{3,4}})\b"
-    rf"|\b(?P<month_>{_MONTH}) (?P<day_>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year_>\d{{3,4}})\b"
-    r"|\b(?P<year__>\d{4})-(?P<month__>\d\d)-(?P<day__>\d\d)\b",
-    re.IGNORECASE,
-)
 
 
 def value(text: str) -> Fraction | None:
-    """The exact value of a number as texts and LaTeX write it, None for anything else."""
+    """The exact value of a number as texts and LaTeX write it, None for anything else.
+
+    Not `score.answers`' `number`: that reads a whole answer (`third`, `2 million`, `12%`), while here every number of a
+    long text is looked at, where `third` is a word.
+    """
     text = text.strip().replace(",", "").replace(" ", "")
     text = re.sub(r"\\[dt]?frac\{(-?\d+)\}\{(\d+)\}", r"\1/\2", text)
     if len(text) > 60 or re.search(r"e[-+]?\d{4}", text, re.IGNORECASE):
@@ -42,13 +38,6 @@ def _reference_value(answer: str) -> Fraction | None:
     return value(with_unit[1] if with_unit else answer)
 
 
-def _date(found: re.Match[str]) -> tuple[int, int, int]:
-    """(year, month, day)."""
-    parts = {name.rstrip("_"): text for name, text in found.groupdict().items() if text is not None}
-    month = parts["month"].casefold()
-    return int(parts["year"]), int(month) if month.isdigit() else _MONTHS.index(month) + 1, int(parts["day"])
-
-
 def mentions(text: str, reference: str) -> Iterator[tuple[int, int]]:
     """Where the text holds the reference or an equal form: (start, end)."""
     answer = clean(reference)
@@ -59,9 +48,9 @@ def mentions(text: str, reference: str) -> Iterator[tuple[int, int]]:
             if value(found[0]) == number and not (small and not re.search(_STATES, text[: found.start()])):
                 yield found.span()
         return
-    date = _DATE.fullmatch(answer)
-    if date:
-        yield from (found.span() for found in _DATE.finditer(text) if _date(found) == _date(date))
+    day = date(answer)
+    if day:
+        yield from (span for span, found in find_dates(text) if found == day)
         return
     if not answer:
         return
@@ -85,12 +74,3 @@ def holds(text: str, reference: str) -> bool:
     if number is not None:
         return any(value(found[0]) == number for found in _NUMBER.finditer(text))
     return mentioned(text, reference)
-
-
-def redact(text: str, references: Sequence[str], seen: str) -> str:
-    """The text with the reference answers taken out, except those that the student had seen."""
-    for reference in references:
-        if not holds(seen, reference):
-            for start, end in reversed(list(mentions(text, reference))):
-                text = text[:start] + REMOVED + text[end:]
-    return text

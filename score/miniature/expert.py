@@ -6,7 +6,8 @@ It speaks the OpenAI chat-completions API and reads the very prompts that a real
 of the system prompt names the role, the labelled sections of the user's message hold the question and the steps.
 It finds the first wrong step by comparing what the steps printed with the key's values (`score.miniature.marking`)
 and accepts other right ways. A knob above 0 makes it err at that rate: it blames a wrong step, corrects wrongly, or
-answers garbage, and the road has to stand it.
+answers garbage, and the road has to stand it. The dice are thrown by what is asked and for which time, so a seed gives
+the same errors whatever the order of the calls; `GET /erred` lists them.
 
 What it leaves out: sampling parameters are ignored, replies are not streamed, and usage counts words and
 punctuation marks instead of a tokenizer's tokens.
@@ -17,6 +18,7 @@ import json
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +28,7 @@ from score.miniature.marking import (
     Attempt,
     Problem,
     corrected_step,
+    diagnose_step,
     first_wrong_step,
     read_attempt,
     section,
@@ -64,7 +67,7 @@ def plain(answer: str) -> str:
 
 
 class Expert:
-    """Answers one prompt at a time; knobs are probabilities."""
+    """Answers one prompt at a time; knobs are probabilities. `erred` tells what they did: role, error, question."""
 
     def __init__(
         self,
@@ -77,7 +80,9 @@ class Expert:
     ):
         self.problems = problems
         self.wrong_blame, self.wrong_correction, self.garbage = wrong_blame, wrong_correction, garbage
-        self.random = random.Random(seed)
+        self.seed, self.random = seed, random.Random(seed)
+        self.erred: list[tuple[str, str, str]] = []
+        self._times_asked: Counter[int] = Counter()
         self.roles: dict[str, Callable[[str], str]] = {
             "planner": self.plan,
             "actor": self.act,
@@ -93,10 +98,15 @@ class Expert:
         answer = self.roles.get(role.group(1)) if role else None
         if answer is None:
             return "OK."  # the check of an endpoint, or a chat with nobody in particular
-        if self._happens(self.garbage):
-            return self.random.choice(GARBAGE)
         # After a reply that could not be read the chat goes on; the first user message states the case.
-        return answer(next(message["content"] for message in messages if message["role"] == "user"))
+        prompt = next(message["content"] for message in messages if message["role"] == "user")
+        if self.wrong_blame or self.wrong_correction or self.garbage:
+            chat = json.dumps(messages)
+            self._times_asked[hash(chat)] += 1
+            self.random = random.Random(f"{self.seed} {self._times_asked[hash(chat)]} {chat}")
+        if self._happens(self.garbage, "garbage", prompt, role[1] if role else ""):
+            return self.random.choice(GARBAGE)
+        return answer(prompt)
 
     def plan(self, prompt: str) -> str:
         return f"First Thought: {self._problem(prompt).plan}"
@@ -107,8 +117,12 @@ class Expert:
 
     def localise(self, prompt: str) -> str:
         problem, attempt = self._problem(prompt), read_attempt(prompt)
-        blamed, diagnosis, suggestion = first_wrong_step(problem, attempt)
-        if self._happens(self.wrong_blame):
+        asked = re.search(r"^Diagnose step (\d+)\.\Z", prompt, re.MULTILINE)
+        if asked:
+            blamed, diagnosis, suggestion = diagnose_step(problem, attempt, int(asked.group(1)))
+        else:
+            blamed, diagnosis, suggestion = first_wrong_step(problem, attempt)
+        if self._happens(self.wrong_blame, "wrong blame", prompt, "localiser"):
             blamed = self.random.randint(1, len(attempt.steps) + 1)
         evidence = _evidence(attempt, blamed)
         return json.dumps({"step": blamed, "evidence": evidence, "diagnosis": diagnosis, "suggestion": suggestion})
@@ -118,7 +132,7 @@ class Expert:
         if re.search(r"^Write step 1\.$", prompt, re.MULTILINE):
             return f"First Thought: {problem.plan}"
         thought, code = corrected_step(problem, attempt.steps)
-        if self._happens(self.wrong_correction):
+        if self._happens(self.wrong_correction, "wrong correction", prompt, "corrector"):
             code = _spoil(code, self.random)
         return fenced(thought, code)
 
@@ -136,8 +150,11 @@ class Expert:
         except KeyError:
             raise UnknownTask(f"the answer key holds no question {question[:80]!r}") from None
 
-    def _happens(self, rate: float) -> bool:
-        return rate > 0 and self.random.random() < rate
+    def _happens(self, rate: float, error: str, prompt: str, role: str) -> bool:
+        if rate <= 0 or self.random.random() >= rate:
+            return False
+        self.erred.append((role, error, section(prompt, "Question")))
+        return True
 
 
 def _evidence(attempt: Attempt, number: int) -> str:
@@ -185,6 +202,10 @@ def make_app(expert: Expert) -> Any:
     @app.get("/health")
     async def health() -> Response:
         return answer({"status": "ok", "tasks": len(expert.problems)})
+
+    @app.get("/erred")
+    async def erred() -> Response:
+        return answer(expert.erred)
 
     @app.get("/v1/models")
     async def models() -> Response:

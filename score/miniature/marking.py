@@ -183,6 +183,15 @@ def first_wrong_step(problem: Problem, attempt: Attempt) -> tuple[int, str, str]
     return blamed, "This step makes no progress, and the steps ran out.", f"Do this: {expected.thought}"
 
 
+def diagnose_step(problem: Problem, attempt: Attempt, number: int) -> tuple[int, str, str]:
+    """Like `first_wrong_step`, for a step that somebody else found."""
+    if number == 1:
+        return 1, "The plan does not lead to the answer.", f"Plan this: {problem.plan}"
+    done = progress(problem, attempt.steps[: number - 2])
+    expected = problem.work[done] if done < len(problem.work) else problem.last
+    return number, "What this step does is not what is needed at this point.", f"Do this: {expected.thought}"
+
+
 def _names_subject(problem: Problem, plan: str) -> bool:
     title = _TITLE.search(problem.work[0].code)
     return title is None or title.group(1) in plan

@@ -1,17 +1,28 @@
 """A small world with its expert and students that err where they are told to, for the tests of phases 1 and 2."""
 
+import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from graphs.mentored import MentoredSolving
+from roles import Student, Teacher
 
+from score.answers import Equivalence
+from score.interpreter import Interpreter, InterpreterSettings
+from score.judging import Judge
+from score.llm import Endpoint, EndpointSettings
 from score.miniature.expert import load_key
 from score.miniature.marking import Problem
 from score.miniature.world import write_world
+from score.search import SearchSettings
 from score.tasks import Task, read_tasks
+from score.tools import make_tools
+from score.trajectory import Trajectory
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,3 +127,53 @@ def run_script() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+Solve = Callable[..., list[Trajectory]]
+
+
+@pytest.fixture
+def solve(world: Path, expert_url: str, student_url: Callable[[str], str]) -> Solve:
+    """Run the mentored graph on tasks with a student of this habit; `teacher_url` for another teacher than the expert,
+    `seeds` for the tasks' own, further options go to the graph."""
+
+    def run(tasks: Sequence[Task], mistake: str, teacher_url: str = expert_url, **options: Any) -> list[Trajectory]:
+        corpus = world / "encyclopedia.jsonl"
+        return asyncio.run(solve_all(tasks, student_url(mistake), teacher_url, corpus, **options))
+
+    return run
+
+
+async def solve_all(
+    tasks: Sequence[Task],
+    student_url: str,
+    teacher_url: str,
+    corpus: Path,
+    interpreter_settings: InterpreterSettings | None = None,
+    *,
+    corrections: int = 3,
+    seed: int | None = None,
+    **options: Any,
+) -> list[Trajectory]:
+    student = Endpoint("student", EndpointSettings(base_url=student_url, model="student"))
+    teacher = Endpoint("teacher", EndpointSettings(base_url=teacher_url, model="miniature-expert"))
+    tools = make_tools(SearchSettings(backend="local", corpus=corpus))
+    with Equivalence() as equivalence:
+        async with Interpreter(interpreter_settings or InterpreterSettings(preload=["math"])) as interpreter:
+            graph = MentoredSolving(
+                Student(student),
+                Teacher(teacher, list(tools), max_steps=8),
+                Judge(equivalence, teacher),
+                interpreter,
+                tools,
+                max_steps=8,
+                corrections=corrections,
+                **options,
+            )
+            seeds = [None if seed is None else seed + 1000 * number for number in range(len(tasks))]
+            solved: list[Awaitable[Trajectory]] = [
+                graph.solve(task, own) for task, own in zip(tasks, seeds, strict=True)
+            ]
+            trajectories = list(await asyncio.gather(*solved))
+    await asyncio.gather(student.close(), teacher.close())
+    return trajectories

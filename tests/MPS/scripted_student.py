@@ -4,11 +4,14 @@
 
 Mistakes: `none`; `wrong` adds 97 to the result of its second action (of a look-up: hands in `Nowhere`); `stuck`
 prints its first result again and again until somebody else takes the second step; `mute` writes no code in its second
-action; `early` hands in its first result; `endless` fills its context; `mixed` takes one of these by task.
+action; `early` hands in its first result; `endless` fills its context; `mixed` takes one of these by task. Besides:
+`crash` ends its own process until somebody else takes the second step; `fickle` errs like `wrong` with
+every second seed, and says its seed in its thoughts.
 """
 
 import argparse
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +36,17 @@ def attempted(messages: list[dict[str, str]]) -> list[AttemptedStep]:
     return steps
 
 
-def reply(problem: Problem, messages: list[dict[str, str]], mistake: str) -> str:
+def reply(problem: Problem, messages: list[dict[str, str]], mistake: str, seed: int = 0) -> str:
     """The student's next turn."""
+    fickle = mistake == "fickle"
+    if fickle:
+        mistake = "wrong" if random.Random(seed).random() < 0.5 else "none"
     if len(messages) == 1:
         return render_plan(problem.plan)
     steps = attempted(messages)
     keyed = [*problem.work, problem.last]
     following = keyed[min(len(steps), len(keyed) - 1)]
-    own = Step(thought=following.thought, code=following.code)
+    own = Step(thought=f"{following.thought} ({seed})" if fickle else following.thought, code=following.code)
     if mistake == "wrong" and len(steps) == 1 and following is not problem.last:
         is_sum = problem.kind == "word"
         own.code = own.code.replace("\nprint", " + 97\nprint") if is_sum else 'final_answer_print("Nowhere")'
@@ -48,6 +54,8 @@ def reply(problem: Problem, messages: list[dict[str, str]], mistake: str) -> str
         return render_step(Step(thought="Once more.", code=problem.work[0].code.splitlines()[-1]))
     if mistake == "stuck":
         return render_step(Step(thought="On.", code=keyed[min(progress(problem, steps), len(keyed) - 1)].code))
+    if mistake == "crash" and progress(problem, steps) == 1 and len(problem.work) > 1:
+        return render_step(Step(thought="On.", code="import os\nos._exit(251)"))
     if mistake == "mute" and len(steps) == 1:
         return "<thought>I am thinking.</thought>"
     if mistake == "early" and len(steps) == 1:
@@ -64,7 +72,8 @@ def make_app(problems: dict[str, Problem], numbers: dict[str, int], mistake: str
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
-        messages = (await request.json())["messages"]
+        body = await request.json()
+        messages = body["messages"]
         problem = problems.get(messages[0]["content"])
         text = "OK"
         if problem is not None:
@@ -72,7 +81,7 @@ def make_app(problems: dict[str, Problem], numbers: dict[str, int], mistake: str
             if own == "endless" and len(messages) == 5:
                 error = {"message": "maximum context length is 128 tokens", "code": "context_length_exceeded"}
                 return Response(json.dumps({"error": error}), status_code=400, media_type="application/json")
-            text = reply(problem, messages, own)
+            text = reply(problem, messages, own, body.get("seed", 0))
         answer: dict[str, Any] = {
             "id": "chatcmpl-student",
             "object": "chat.completion",
@@ -89,7 +98,7 @@ def make_app(problems: dict[str, Problem], numbers: dict[str, int], mistake: str
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--key", type=Path, required=True)
-    parser.add_argument("--mistake", choices=[*MISTAKES, "mixed"], default="none")
+    parser.add_argument("--mistake", choices=[*MISTAKES, "mixed", "crash", "fickle"], default="none")
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
     keyed_problems = load_key(arguments.key)

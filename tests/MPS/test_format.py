@@ -59,6 +59,24 @@ def mentored(shared_data: Path, tmp_path: Path) -> dict[str, Any]:
     }
 
 
+def test_what_searches_found_does_not_reach_the_training_sets(mentored: dict[str, Any], tmp_path: Path) -> None:
+    searches = [
+        {"tool": "web_search", "query": "q", "results": [{"rank": 1, "url": "u", "title": "t", "passage": "p"}]}
+    ]
+    source = tmp_path / "with_searches.jsonl"
+    with open(mentored["source"], encoding="utf-8") as lines, open(source, "w", encoding="utf-8") as written:
+        for line in lines:
+            row = json.loads(line)
+            corrected = [key_step["teacher_guided_step"] for key_step in row.get("repair_steps") or []]
+            for step in [*row["steps"], *corrected]:
+                step["searches"] = searches
+            written.write(json.dumps(row) + "\n")
+    for script, name in (("SCoRe_SFT_llamafactory_format_convert", "sft"), ("SCoRe_RL_convert", "rl")):
+        ran = convert(script, tmp_path, "--input", str(source), "--output", f"{tmp_path}/again_{name}.json")
+        assert ran.returncode == 0, ran.stderr
+        assert (tmp_path / f"again_{name}.json").read_text() == (tmp_path / f"{name}.json").read_text()
+
+
 def test_no_question_is_in_both_sets(mentored: dict[str, Any]) -> None:
     sft = {turns[0]["value"] for turns in mentored["sft"]}
     rl = {row["prompt"][0]["content"] for row in mentored["rl"]}

@@ -3,65 +3,21 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from graphs.mentored import MentoredSolving
-from roles import Student, Teacher
 
-from score.answers import Equivalence
 from score.errors import DataError
-from score.interpreter import Interpreter, InterpreterSettings
-from score.judging import Judge
-from score.llm import Endpoint, EndpointSettings
+from score.interpreter import InterpreterSettings
 from score.miniature.marking import Problem
-from score.search import SearchSettings
 from score.tasks import Task
-from score.tools import make_tools
 from score.trajectory import Trajectory, mps_row, parse_row, read_trajectories
 from tests.chat_server import ChatServer
+from tests.MPS.conftest import solve_all
 
 StudentUrl = Callable[[str], str]
 Solve = Callable[..., list[Trajectory]]
-
-
-@pytest.fixture
-def solve(world: Path, expert_url: str, student_url: StudentUrl) -> Solve:
-    """Run the graph on tasks with a student of this habit; `teacher_url` for another teacher than the expert."""
-
-    def run(
-        tasks: Sequence[Task], mistake: str, teacher_url: str = expert_url, corrections: int = 3
-    ) -> list[Trajectory]:
-        return asyncio.run(_solve(tasks, student_url(mistake), teacher_url, world / "encyclopedia.jsonl", corrections))
-
-    return run
-
-
-async def _solve(
-    tasks: Sequence[Task],
-    student_url: str,
-    teacher_url: str,
-    corpus: Path,
-    corrections: int,
-    interpreter_settings: InterpreterSettings | None = None,
-) -> list[Trajectory]:
-    student = Endpoint("student", EndpointSettings(base_url=student_url, model="student"))
-    teacher = Endpoint("teacher", EndpointSettings(base_url=teacher_url, model="miniature-expert"))
-    tools = make_tools(SearchSettings(backend="local", corpus=corpus))
-    with Equivalence() as equivalence:
-        async with Interpreter(interpreter_settings or InterpreterSettings(preload=["math"])) as interpreter:
-            graph = MentoredSolving(
-                Student(student),
-                Teacher(teacher, list(tools), max_steps=8),
-                Judge(equivalence, teacher),
-                interpreter,
-                tools,
-                max_steps=8,
-                corrections=corrections,
-            )
-            solved: list[Awaitable[Trajectory]] = [graph.solve(task) for task in tasks]
-            return list(await asyncio.gather(*solved))
 
 
 def of_length(tasks: Sequence[Task], problems: dict[str, Problem], least: int, kind: str = "word") -> list[Task]:
@@ -113,7 +69,7 @@ def test_the_corrected_step_runs_in_the_state_before_the_mistake(
         assert [step.observation for step in trajectory.steps] == [step.value for step in (*problem.work, problem.last)]
 
 
-@pytest.mark.parametrize("mistake", ["stuck", "mute", "early"])
+@pytest.mark.parametrize("mistake", ["stuck", "mute", "early", "crash"])
 def test_attempts_without_an_answer_or_with_a_hasty_one_are_mentored_too(
     solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem], mistake: str
 ) -> None:
@@ -123,6 +79,28 @@ def test_attempts_without_an_answer_or_with_a_hasty_one_are_mentored_too(
         assert trajectory.correct
         assert [key_step.mistake_step_index for key_step in trajectory.key_steps] == [2]
         assert trajectory.key_steps[0].is_valid
+
+
+def test_what_ended_a_rows_attempt_was_judged_by_somebody_on_something(
+    solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem]
+) -> None:
+    for trajectory in solve(of_length(mps_tasks, problems, least=3)[:3], "wrong"):
+        result = json.loads(json.dumps(mps_row(trajectory)))["evaluation_result"]
+        assert result["is_correct"] and result["by"]
+        assert result["compared"] == {"references": trajectory.task.references, "answer": trajectory.answer}
+        assert parse_row(json.loads(json.dumps(mps_row(trajectory)))).verdict == trajectory.verdict
+
+
+def test_without_a_plan_the_first_turn_is_an_action_and_no_plan_is_blamed(world: Path, mps_tasks: list[Task]) -> None:
+    blame = {"step": 1, "evidence": "(no plan)", "diagnosis": "None.", "suggestion": "Plan."}
+    teacher, student = ChatServer([json.dumps(blame)]), ChatServer(["I think.", "<code>final_answer_print(-1)</code>"])
+    task, corpus = mps_tasks[0], world / "encyclopedia.jsonl"
+    (trajectory,) = asyncio.run(solve_all([task], student.address, teacher.address, corpus, plan=False))
+    teacher.close()
+    student.close()
+    assert trajectory.plan is None and trajectory.steps[0].status == "unreadable"
+    assert trajectory.is_hard and trajectory.extra["error_analysis"] == "not localised: no such step"
+    assert '"step" must be a number from 2 to 3' in teacher.asked[-1][-1]["content"]
 
 
 def test_a_student_that_outgrows_its_context_ends_as_a_hard_sample(
@@ -160,7 +138,7 @@ def test_a_step_that_had_to_be_killed_costs_no_variables(world: Path, snapshots:
     settings = InterpreterSettings(preload=["math"], step_timeout_s=1, snapshots=snapshots)
     task = Task(id="1", question="What is x?", true_answer="5")
     corpus = world / "encyclopedia.jsonl"
-    (trajectory,) = asyncio.run(_solve([task], student.address, student.address, corpus, 0, settings))
+    (trajectory,) = asyncio.run(solve_all([task], student.address, student.address, corpus, settings, corrections=0))
     student.close()
     assert [step.status for step in trajectory.steps] == ["ok", "timeout", "ok", "ok"]
     assert trajectory.steps[2].observation == "6" and trajectory.correct

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from roles import PROMPTS, Diagnosis, NotAsAsked, Teacher
+from roles import PROMPTS, Diagnosis, NotAsAsked, RoleSampling, Teacher
 
 from score.episode import Episode
 from score.llm import Endpoint, EndpointSettings
@@ -100,7 +100,12 @@ def test_a_reply_without_code_is_asked_again_once_and_then_fails_the_task(say: S
 def test_what_was_tolerated_is_counted(say: Say) -> None:
     step, teacher = ask(say("<think>Hm.</think>Count.\n```python\nprint(1)\n```"), "act", Episode(TASK.question, 8))
     assert (step.thought, step.code) == ("Count.", "print(1)")
-    assert teacher.tolerated["no Thought:"] == 1
+    assert teacher.tolerated == {"act: no Thought:": 1, "act: <think> block": 1}
+    invented = fenced("Count.", "print(1)") + "\nObservation: 1"
+    step, teacher = ask(say(invented), "act", Episode(TASK.question, 8))
+    assert step.code == "print(1)" and teacher.tolerated == {"act: text after the code": 1}
+    _, teacher = ask(say("```json\n" + json.dumps(BLAME) + "\n```"), "localise", TASK, attempt(), retries=0)
+    assert teacher.tolerated == {"localise: words around JSON": 1}
 
 
 def test_the_localiser_is_believed_only_with_evidence_from_the_step(say: Say) -> None:
@@ -143,6 +148,76 @@ def test_a_leaking_correction_is_rewritten_up_to_a_limit(say: Say) -> None:
     with pytest.raises(NotAsAsked) as refused:
         ask(say(leaking), "correct", TASK, attempt(), Diagnosis(**BLAME), retries=2)
     assert refused.value.reason == "leak"
+
+
+def test_corrections_and_their_leaks_are_counted(say: Say) -> None:
+    leaking, clean = fenced("It is 54.", "print(54)"), fenced("Half of them.", "m = n // 2\nprint(m)")
+    _, teacher = ask(say(leaking, clean), "correct", TASK, attempt(), Diagnosis(**BLAME), retries=2)
+    assert teacher.correcting == {"asked for": 1, "leaked": 1, "written": 1}
+
+    async def given_up() -> Teacher:
+        endpoint = Endpoint("teacher", EndpointSettings(base_url=say(leaking).address, model="m"))
+        teacher = Teacher(endpoint, [], max_steps=8)
+        with pytest.raises(NotAsAsked):
+            await teacher.correct(TASK, attempt(), Diagnosis(**BLAME), retries=1)
+        return teacher
+
+    assert asyncio.run(given_up()).correcting == {"asked for": 1, "leaked": 1, "given up: leak": 1}
+
+
+def test_a_step_that_was_found_otherwise_is_only_diagnosed(say: Say) -> None:
+    server = say(BLAME | {"step": 2, "evidence": "n = 12 * 9"}, BLAME)
+    diagnosis, teacher = ask(server, "localise", TASK, attempt(), retries=1, blamed=3)
+    assert diagnosis.step == 3 and teacher.asked_again == {"localise: no such step": 1}
+    assert server.asked[0][1]["content"].endswith("\n\nDiagnose step 3.")
+    assert '"step" must be 3.' in server.asked[1][-1]["content"]
+
+
+def outcome_told(say: Say, episode: Episode, **options: Any) -> str:
+    server = say(BLAME)
+    ask(server, "localise", TASK, episode, retries=0, **options)
+    told: str = server.asked[0][1]["content"].partition("\nOutcome:\n")[2]
+    return told
+
+
+def test_the_localiser_is_told_of_circles_stops_and_how_the_attempt_ended(say: Say) -> None:
+    assert outcome_told(say, attempt()) == "The final answer is wrong."
+    killed = Step(thought="On.", code="while True: pass", observation="stopped", status="timeout")
+    circling = Episode(TASK.question, 5, "Count.", [STEP, WRONG, killed, STEP, STEP])
+    assert outcome_told(say, circling) == (
+        "No final answer was handed in within the limit.\n"
+        "Steps 2, 5 and 6 run the same code and print the same: the student goes round in circles.\n"
+        "Step 4 had to be stopped (timeout)."
+    )
+    other = STEP.model_copy(update={"observation": "109"})
+    repeated = Episode(TASK.question, 5, "Count.", [STEP, WRONG, other])
+    assert "circles" not in outcome_told(say, repeated), "the same code may see something new"
+    assert "outgrew" in outcome_told(say, attempt_unfinished(), out_of_context=True)
+
+
+def attempt_unfinished() -> Episode:
+    return Episode(TASK.question, 8, plan="Count, then halve.", steps=[STEP, WRONG])
+
+
+def test_each_role_has_its_sampling_and_its_seed(say: Say) -> None:
+    sampling = RoleSampling.model_validate({"localise": {"temperature": 0, "top_k": 1}, "correct": {"top_p": 0.5}})
+    server = say(BLAME, fenced("Half of them.", "m = n // 2\nprint(m)"))
+
+    async def call() -> None:
+        own = EndpointSettings.model_validate(
+            {"base_url": server.address, "model": "m", "sampling": {"temperature": 0.7, "top_k": 20}}
+        )
+        teacher = Teacher(Endpoint("teacher", own), [], max_steps=8, sampling=sampling)
+        await teacher.localise(TASK, attempt(), retries=0, seed=5)
+        await teacher.correct(TASK, attempt(), Diagnosis(**BLAME), retries=0, seed=6)
+
+    asyncio.run(call())
+    first, second = (
+        {key: body.get(key) for key in ("temperature", "top_k", "top_p", "seed")} for body in server.bodies
+    )
+    assert first == {"temperature": 0, "top_k": 1, "top_p": None, "seed": 5}
+    assert second == {"temperature": 0.7, "top_k": 20, "top_p": 0.5, "seed": 6}
+    assert "json_schema" in server.bodies[0]["response_format"] and "response_format" not in server.bodies[1]
 
 
 def test_a_blamed_plan_is_written_anew_as_a_plan(say: Say) -> None:

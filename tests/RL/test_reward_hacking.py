@@ -121,7 +121,7 @@ def test_what_the_judge_is_sent_cannot_pass_for_our_own_words(judge: GullibleJud
     async def run() -> bool:
         endpoint = Endpoint("reward", EndpointSettings(base_url=judge.address, model="judge"))
         with Equivalence() as equivalence:
-            verdict = await Judge(equivalence, endpoint).ask("Where?", ["Lisbon"], text)
+            verdict = await Judge(equivalence, endpoint).by_model("Where?", ["Lisbon"], text)
         await endpoint.close()
         return verdict.correct
 

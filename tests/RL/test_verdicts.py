@@ -84,7 +84,7 @@ def test_the_claim_of_a_worker_that_died_is_taken_over(tmp_path: Path, monkeypat
 @pytest.mark.parametrize("replies, status", [(["no idea"], 200), (["{}"], 500)], ids=["unreadable", "a broken server"])
 def test_a_judge_without_a_verdict_leaves_the_rollout_unscored(replies: list[str], status: int) -> None:
     server = ChatServer(replies, status=status)
-    endpoint = EndpointSettings(base_url=server.address, model="m", attempts=1, timeout_s=5)
+    endpoint = EndpointSettings(base_url=server.address, model="m", attempts=1, timeout_s=5, give_up_after_s=1)
     info = {"question": "q", "references": ["Paris"], "chosen_step": ""}
     outcome = {
         "answer": "the city of light",

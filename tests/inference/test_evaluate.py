@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from figures import compare, summarise
 from intervals import paired_difference, wilson
-from scoring import compare, score_rows, summarise
+from scoring import score_rows
 
 from score.answers import Equivalence
 from score.judging import Judge

@@ -8,7 +8,17 @@ import pytest
 from score.dialogue import parse_student, parse_teacher, render
 from score.errors import DataError
 from score.tasks import Task, read_tasks
-from score.trajectory import Step, Trajectory, Verdict, bc_row, mps_row, parse_row, read_trajectories
+from score.trajectory import (
+    KeyStep,
+    Step,
+    Trajectory,
+    Verdict,
+    bc_row,
+    mps_row,
+    parse_row,
+    read_trajectories,
+    still_holds,
+)
 
 RELEASED = {
     "math_bc_init_trajectories": (77, 75),
@@ -107,3 +117,35 @@ def test_a_teachers_turn_is_read_in_many_forms(text: str, thought: str, code: st
 
 def test_a_teachers_turn_without_code_has_none() -> None:
     assert parse_teacher("Thought: I do not know.").code is None
+
+
+def test_a_key_step_is_held_only_at_its_place_after_the_prefix_that_it_was_made_for() -> None:
+    first, taught, last = (Step(thought=name, code=f"print({name!r})", observation=name) for name in "abc")
+    key_step = KeyStep(
+        teacher_guided_step=taught,
+        student_mistake=[last],
+        mistake_step_index=2,
+        prefix_plan="plan",
+        prefix_steps=[first],
+    )
+    assert still_holds(key_step, "plan", [first, taught, last])
+    assert still_holds(key_step, "plan", [first.model_copy(update={"observation": "1.0"}), taught])
+    assert not still_holds(key_step, "another plan", [first, taught, last])
+    assert not still_holds(key_step, "plan", [last, taught]), "the step before it was corrected later"
+    assert not still_holds(key_step, "plan", [first, last]) and not still_holds(key_step, "plan", [first])
+    released = key_step.model_copy(update={"prefix_steps": None, "prefix_plan": None})
+    assert still_holds(released, "plan", [last, taught]) and not still_holds(released, "plan", [first])
+    plan = KeyStep(teacher_guided_step=Step(thought="plan"), student_mistake=[], mistake_step_index=0)
+    assert still_holds(plan, "plan", []) and not still_holds(plan, "another plan", [first])
+
+
+@pytest.mark.parametrize("name", ["math_mps_trajectories_head24", "search_mps_trajectories_head120"])
+def test_every_valid_key_step_of_the_release_is_held_by_its_trajectory(shared_data: Path, name: str) -> None:
+    valid = 0
+    for trajectory in read_trajectories(shared_data / "original_release" / f"{name}.jsonl"):
+        assert isinstance(trajectory, Trajectory)
+        for key_step in trajectory.key_steps:
+            valid += key_step.is_valid
+            assert not key_step.is_valid or trajectory.correct
+            assert not key_step.is_valid or still_holds(key_step, trajectory.plan, trajectory.steps)
+    assert valid >= 6

@@ -23,7 +23,7 @@ def ids(path: Path) -> list[str]:
     return [json.loads(line)["id"] for line in path.read_text().splitlines()]
 
 
-async def answer(task: Task) -> dict[str, Any]:
+async def answer(task: Task, sample: int) -> dict[str, Any]:
     await asyncio.sleep(0.001)
     return {"id": task.id}
 
@@ -75,7 +75,7 @@ def test_a_foreign_file_is_not_appended_to(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_recorded_by_kind_and_tried_again(tmp_path: Path) -> None:
-    async def fails_on_seven(task: Task) -> dict[str, Any]:
+    async def fails_on_seven(task: Task, sample: int) -> dict[str, Any]:
         if task.id == "7":
             raise ToolError("the search is down")
         return {"id": task.id}
@@ -89,9 +89,30 @@ def test_a_failure_is_recorded_by_kind_and_tried_again(tmp_path: Path) -> None:
 
 
 def test_a_fatal_provider_error_stops_the_run(tmp_path: Path) -> None:
-    async def refused(task: Task) -> dict[str, Any]:
+    async def refused(task: Task, sample: int) -> dict[str, Any]:
         raise ProviderError("the key was refused", fatal=True)
 
     with pytest.raises(ProviderError, match="refused"):
         run(tmp_path / "out.jsonl", refused, concurrency=1)
     assert ids(tmp_path / "out.jsonl") == []
+
+
+def test_half_a_surrogate_pair_does_not_stop_the_run(tmp_path: Path) -> None:
+    """A model may write it, JSON may hold it, UTF-8 may not."""
+    with Journal(tmp_path / "out.jsonl") as journal:
+        journal.append({"id": "1", "text": "\ud83d and ü"})
+        journal.append({"id": "2", "text": "ü"})
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["text"] for row in rows] == ["\ud83d and ü", "ü"]
+    with Journal(tmp_path / "out.jsonl") as journal:
+        assert journal.done == {"1", "2"}
+
+
+def test_failures_of_tasks_that_a_run_does_not_touch_stand(tmp_path: Path) -> None:
+    with Journal(tmp_path / "out.jsonl") as journal:
+        journal.fail("1", "tool", "down")
+        journal.fail("2", "tool", "down")
+    with Journal(tmp_path / "out.jsonl") as journal:
+        journal.append({"id": "2"})
+    assert journal.standing == 1
+    assert json.loads((tmp_path / "out.failures.jsonl").read_text())["id"] == "1"

@@ -1,12 +1,13 @@
 """Rules decide first, the model decides the rest, and a verdict that cannot be read is no verdict."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from score.answers import Equivalence
-from score.errors import JudgeError
+from score.errors import JudgeError, ProviderError
 from score.judging import Judge, json_object
 from score.llm import Endpoint, EndpointSettings
 from score.trajectory import Verdict
@@ -44,12 +45,15 @@ def verdict(references: list[str], answer: str, address: str | None = None) -> V
 def test_what_the_rules_can_decide_needs_no_model(answer: str, correct: bool) -> None:
     decided = verdict(["1/2"], answer)
     assert decided.correct is correct and decided.by
+    assert (decided.references, decided.answer) == (["1/2"], answer)
 
 
 def test_the_model_decides_the_rest_and_is_named(served: Served) -> None:
     server = served('{"reason": "same place", "equivalent": true}')
     decided = verdict(["the Netherlands", "Holland"], "The Kingdom of the Netherlands", server.address)
-    assert decided == Verdict(correct=True, by="judge-7b", evidence="same place")
+    assert (decided.correct, decided.by, decided.evidence) == (True, "judge-7b", "same place")
+    assert decided.references == ["the Netherlands", "Holland"]
+    assert decided.answer == "The Kingdom of the Netherlands"
     system, user = server.asked[0]
     assert system["content"].startswith("You are the judge")
     assert "Reference answer:\n- the Netherlands\n- Holland\n" in user["content"]
@@ -89,3 +93,59 @@ def test_without_a_model_the_undecidable_is_unscored() -> None:
 )
 def test_a_json_object_is_found_in_a_models_reply(text: str, value: object) -> None:
     assert json_object(text) == value
+
+
+def test_what_was_tolerated_in_json_is_counted() -> None:
+    tolerated: Counter[str] = Counter()
+    assert json_object('{"a": 1}', tolerated) and not tolerated
+    assert json_object('<think>Hm.</think>```json\n{"a": "\\frac"}\n```', tolerated)
+    assert set(tolerated) == {"<think> block", "words around JSON"}  # \\f is an escape of JSON
+    assert json_object(r'{"a": "\(x\)"}', tolerated)
+    assert tolerated["single backslashes in JSON"] == 1
+
+
+def judged_twice(server: ChatServer, json_schema: str) -> Endpoint:
+    async def judge() -> Endpoint:
+        settings = EndpointSettings.model_validate(
+            {"base_url": server.address, "model": "judge-7b", "json_schema": json_schema}
+        )
+        endpoint = Endpoint("judge", settings)
+        with Equivalence(workers=1) as equivalence:
+            for _ in range(2):
+                assert (await Judge(equivalence, endpoint).verdict("Where?", ["Oslo"], "in Norway")).correct is False
+        return endpoint
+
+    return asyncio.run(judge())
+
+
+def test_a_server_with_json_mode_is_given_the_schema(served: Served) -> None:
+    server = served('{"reason": "no", "equivalent": false}')
+    assert judged_twice(server, "auto").schema_refusals == 0
+    for body in server.bodies:
+        form = body["response_format"]
+        assert form["type"] == "json_schema"
+        assert list(form["json_schema"]["schema"]["properties"]) == ["reason", "equivalent"]
+
+
+def test_a_server_that_refuses_the_schema_is_asked_without_and_remembered() -> None:
+    server = ChatServer(['{"equivalent": false}'], refuses="response_format")
+    assert judged_twice(server, "auto").schema_refusals == 1
+    assert ["response_format" in body for body in server.bodies] == [True, False, False]
+    server.close()
+
+
+def test_off_never_sends_the_schema_and_on_insists(served: Served) -> None:
+    server = ChatServer(['{"equivalent": false}'], refuses="response_format")
+    judged_twice(server, "off")
+    assert not any("response_format" in body for body in server.bodies)
+    with pytest.raises(ProviderError, match="400"):
+        judged_twice(server, "on")
+    server.close()
+
+
+def test_a_refusal_that_is_not_about_the_schema_is_a_failure() -> None:
+    server = ChatServer([], status=400)
+    with pytest.raises(ProviderError, match="400"):
+        judged_twice(server, "auto")
+    assert len(server.bodies) == 2
+    server.close()

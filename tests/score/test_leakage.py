@@ -67,11 +67,14 @@ def test_a_step_that_follows_from_what_was_seen_passes(thought: str, code: str, 
 
 
 def test_the_answer_is_taken_out_of_a_diagnosis_unless_it_was_seen() -> None:
+    def redacted(text: str, *references: str) -> str:
+        return redact(text, references, QUESTION, BEFORE)
+
     text = "The result should be 54, i.e. 54.0, not 108."
-    assert redact(text, ["54"], SEEN) == "The result should be [...], i.e. [...], not 108."
-    assert redact(text, ["108"], SEEN) == text
-    assert redact("It was Marie Curie.", ["Marie Curie", "Curie"], SEEN) == "It was [...]."
-    assert redact("It says 3/8.", [r"\frac{3}{8}"], SEEN) == "It says [...]."
+    assert redacted(text, "54") == "The result should be [...], i.e. [...], not 108."
+    assert redacted(text, "108") == text
+    assert redacted("It was Marie Curie.", "Marie Curie", "Curie") == "It was [...]."
+    assert redacted("It says 3/8.", r"\frac{3}{8}") == "It says [...]."
 
 
 def test_an_error_that_an_observation_shows_may_be_spoken_of() -> None:
@@ -100,6 +103,24 @@ B. sudden collapse
 C. slow creep with
 ice wedges"""
 FOUND = Step(thought="I search.", code='web_search("folds")', observation="Creep folds the ground.")
+
+
+@pytest.mark.parametrize(
+    "text, left",
+    [
+        ("The folds come from Slow creep.", "The folds come from [...]."),
+        ("It should choose option A, slow creep.", "It should choose option [...], [...]."),
+        ("The answer is (A), not B.", "The answer is [...], not B."),
+        ("The right one (option 'A') was not taken.", "The right one (option [...]) was not taken."),
+        ("Pick A. slow creep instead.", "Pick [...] instead."),
+        ("slow creep with ice wedges was taken too early.", "slow creep with ice wedges was taken too early."),
+        ("It takes B, sudden collapse, without looking. A search is missing.", None),
+    ],
+)
+def test_the_right_option_is_taken_out_of_a_diagnosis_but_not_the_others(text: str, left: str | None) -> None:
+    for reference in (r"\boxed{A}", "slow creep"):
+        assert redact(text, [reference], CHOICE, []) == (left or text)
+        assert redact(text, [reference], CHOICE, [FOUND]) == text, "an observation speaks for it"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ Inside the sandbox this folder is the package `inside`, and `main()` is called w
 `isolation.py`). Standard library only. It ends when the host does: its socket then reads as closed.
 """
 
-import gc
+import contextlib
 import json
 import os
 import shutil
@@ -15,19 +15,22 @@ from typing import Any
 
 from . import keeper, processes, warm, wire
 
+SPARES = 2  # the keeper and the worker of one are forked while those of the other are handed over
 
-def breed(control: socket.socket, config: dict[str, Any]) -> socket.socket:
+
+def breed(config: dict[str, Any], ours_alone: list[socket.socket]) -> socket.socket:
     """Fork a keeper that waits for its family, namespaces and first worker made. Returns our end to it. Raises OSError.
 
-    One is always ready, so that no session's start waits for the forks: they are done between two starts.
+    Some are always ready, so that no session's start waits for the forks: they are done between two starts.
+    `ours_alone` is what no session may hold: the way to the host, and to the other keepers.
     """
     warm.random_from_now()
     ours, theirs = socket.socketpair()
     if processes.fork(processes.NEW_NAMESPACES if config["strict"] else 0, alone=config["alone"]):
         theirs.close()
         return ours
-    control.close()
-    ours.close()
+    for other in (ours, *ours_alone):
+        other.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     keeper.run(theirs, config)
     raise AssertionError("a keeper never returns")
@@ -58,26 +61,27 @@ def main() -> None:
     config["uid"], config["gid"] = os.getuid(), os.getgid()
     config["alone"] = processes.alone()
     config["seccomp"] = processes.prepare_filter(config["seccomp"])
-    gc.collect()
-    gc.freeze()
-    spare: socket.socket | None = breed(control, config)
+    warm.settle()
+    spares: list[socket.socket] = []
+    while len(spares) < SPARES:
+        spares.append(breed(config, [control, *spares]))
     control.sendall(wire.pack({"op": "ready", "address_space_mb": processes.address_space_mb()}))
     while received := wire.receive(control, 4):
         message, fds = received
         try:
-            spare = spare or breed(control, config)
-            socket.send_fds(spare, [wire.pack(message)], fds)
+            if not spares:
+                spares.append(breed(config, [control, *spares]))
+            with spares.pop(0) as spare:
+                socket.send_fds(spare, [wire.pack(message)], fds)
         except OSError as error:
             print(f"a session could not start: {error}", file=sys.stderr, flush=True)
         for fd in fds:  # before the next fork: the end of a session shows by nobody's holding its sockets
             os.close(fd)
-        if spare is not None:
-            spare.close()
-        try:
-            spare = breed(control, config)
-        except OSError:
-            spare = None  # the machine is full; the next session tries again, and says so
-    if spare is not None:
+        # One that the machine has no room for is tried again at the next session, which says so where none is left.
+        with contextlib.suppress(OSError):
+            while len(spares) < SPARES:
+                spares.append(breed(config, [control, *spares]))
+    for spare in spares:
         spare.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     processes.reap(set(processes.children(os.getpid())), timeout_s=2.0)  # the keepers, which clean up after themselves

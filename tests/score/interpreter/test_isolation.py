@@ -42,6 +42,20 @@ def test_the_environment_has_three_variables(observe):
     assert observe(code, preload=["numpy"]) == ["['HOME', 'PATH', 'TMPDIR'] 3"]
 
 
+def test_a_session_holds_the_two_sockets_of_its_own_and_none_of_another_session_or_of_the_server(isolation):
+    code = (
+        "import os, stat\ncount = 0\nfor fd in range(128):\n    try: count += stat.S_ISSOCK(os.fstat(fd).st_mode)\n"
+        "    except OSError: pass\nprint(count)"
+    )
+
+    async def counts() -> list[str]:
+        async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
+            sessions = [await interpreter.open() for _ in range(4)]
+            return [(await session.run(code)).observation for session in sessions]
+
+    assert asyncio.run(counts()) == ["2"] * 4
+
+
 @pytest.mark.parametrize("isolation", ["strict"], indirect=True)
 def test_strict_has_no_network_and_none_of_the_hosts_files_and_processes(observe, tmp_path):
     (tmp_path / "secret").write_text("secret")

@@ -255,3 +255,22 @@ def test_the_server_speaks_the_chat_completions_api(start_server: Callable[..., 
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask("Question:\nWhy?\n\nWrite the plan.")
     assert refused.value.code == 400
+
+
+def test_a_step_that_somebody_else_found_is_diagnosed(expert: Expert) -> None:
+    steps = [("a = 10 + 5\nprint(a)", "15"), ("b = a + 3\nprint(b)", "18"), ("c = b - 4\nprint(c)", "14")]
+    for step in (1, 2, 4):
+        reply = json.loads(expert.localise(prompt_for(PROBLEM, steps, f"Outcome:\nWrong.\n\nDiagnose step {step}.")))
+        assert reply["step"] == step and reply["diagnosis"] and reply["suggestion"]
+        assert reply["evidence"] in (PLAN if step == 1 else steps[step - 2][0])
+
+
+def test_the_length_of_a_system_prompt_changes_no_reply(expert: Expert) -> None:
+    steps = [("a = 10 - 5\nprint(a)", "5"), ("final_answer_print(a)", "5")]
+    for role, closing in (("localiser", "Outcome:\nThe final answer is wrong."), ("corrector", "Write step 4.")):
+        user = {"role": "user", "content": prompt_for(PROBLEM, steps, closing)}
+        short, long = (
+            {"role": "system", "content": f"You are the {role}: {rest}"}
+            for rest in ("help.", "help.\n\nQuestion:\nWhich?\n\nSteps so far:\nStep 1:\nFirst Thought: None.\n" * 50)
+        )
+        assert expert.reply([short, user]) == expert.reply([long, user])

@@ -1,0 +1,182 @@
+"""What each part of a generator takes by itself, and the floor below the calls.
+
+Every figure is (CPU ms of this process, CPU ms of its children) for what one trajectory of 4 calls and 2 steps asks of
+that part. What a whole trajectory takes beyond their sum is the graphs' own.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypedDict
+
+import psutil
+from endpoint import RIGHT
+
+from score.answers import Equivalence
+from score.dialogue import Message
+from score.interpreter import Interpreter, InterpreterSettings
+from score.journal import Journal
+from score.llm import Endpoint, EndpointSettings
+from score.tasks import Task
+from score.trajectory import Step, Trajectory, Verdict, mps_row
+
+CALLS, AT_ONCE = 4, 64
+QUESTION = "What is 1000 times 7? Answer in a sentence."
+STEPS = ("a = 1000\nb = 7\nprint(a, b)", RIGHT)
+Cost = tuple[float, float]
+
+
+def children_cpu_s() -> float:
+    """CPU seconds of all processes below this one, those that have ended and were waited for included."""
+    total = 0.0
+    for child in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        try:
+            times = child.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        own = 0.0 if child.pid == os.getpid() else times.user + times.system
+        total += own + times.children_user + times.children_system
+    return total
+
+
+async def cost_of(work: Callable[[], Awaitable[None]], trajectories: int) -> Cost:
+    """The cost of one trajectory's part, `AT_ONCE` at a time."""
+    waiting = iter(range(trajectories))
+
+    async def worker() -> None:
+        for _ in waiting:
+            await work()
+
+    await work()  # connections and caches
+    own, others = time.process_time(), children_cpu_s()
+    await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
+    spent = time.process_time() - own, children_cpu_s() - others
+    return 1e3 * spent[0] / trajectories, 1e3 * spent[1] / trajectories
+
+
+def dialogue() -> list[Message]:
+    return [
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": "<first_thought>I multiply the two numbers.</first_thought>"},
+        {"role": "user", "content": "Observation: None"},
+    ]
+
+
+async def calls(url: str, trajectories: int) -> Cost:
+    endpoint = Endpoint("student", EndpointSettings(base_url=url, model="benchmark", concurrency=AT_ONCE))
+
+    async def work() -> None:
+        for _ in range(CALLS):
+            await endpoint.chat(dialogue())
+
+    cost = await cost_of(work, trajectories)
+    await endpoint.close()
+    return cost
+
+
+async def bare_calls(url: str, trajectories: int) -> Cost:
+    """The floor: the same requests over asyncio's streams, the reply parsed as JSON, nothing else."""
+    host, port = url.removeprefix("http://").removesuffix("/v1").split(":")
+    body = json.dumps({"model": "benchmark", "messages": dialogue()}).encode()
+    request = b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def work() -> None:
+        reader, writer = free.pop() if free else await asyncio.open_connection(host, int(port))
+        for _ in range(CALLS):
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            json.loads(await reader.readexactly(length))
+        free.append((reader, writer))
+
+    cost = await cost_of(work, trajectories)
+    for _, writer in free:
+        writer.close()
+    return cost
+
+
+async def steps(trajectories: int, *, forks: bool) -> Cost:
+    """A session with two steps; with `forks`, the session is kept before each step, as the mentored graph does."""
+    async with Interpreter(InterpreterSettings()) as interpreter:
+
+        async def work() -> None:
+            sessions = [await interpreter.open()]
+            for code in STEPS:
+                if forks:
+                    sessions.append(await sessions[-1].fork())
+                await sessions[-1].run(code)
+            for session in sessions:
+                await session.close()
+
+        return await cost_of(work, trajectories)
+
+
+async def graph(trajectories: int) -> Cost:
+    """LangGraph with nodes that do nothing: as many as a trajectory's (plan, act, execute, act, execute, judge)."""
+    from langgraph.graph import END, START, StateGraph
+
+    class State(TypedDict):
+        turns: int
+
+    async def act(state: State) -> dict[str, Any]:
+        return {"turns": state["turns"] + 1}
+
+    async def execute(state: State) -> dict[str, Any]:
+        return {}
+
+    built = StateGraph(State)
+    built.add_node("act", act)
+    built.add_node("execute", execute)
+    built.add_node("judge", execute)
+    built.add_edge(START, "act")
+    built.add_conditional_edges("act", lambda state: "act" if state["turns"] == 1 else "execute", ["act", "execute"])
+    built.add_conditional_edges("execute", lambda state: "judge" if state["turns"] == 3 else "act", ["act", "judge"])
+    built.add_edge("judge", END)
+    compiled = built.compile()
+
+    async def work() -> None:
+        await compiled.ainvoke({"turns": 0})
+
+    return await cost_of(work, trajectories)
+
+
+async def rules(trajectories: int) -> Cost:
+    """Comparing an answer that only a judge can decide."""
+    with Equivalence() as equivalence:
+
+        async def work() -> None:
+            await equivalence.equal(["If you multiply them you get 7000"], "1000 times 7 makes 7000", QUESTION)
+
+        return await cost_of(work, trajectories)
+
+
+async def journal(trajectories: int) -> Cost:
+    count = iter(range(sys.maxsize))
+    taken = [Step(thought="I go on.", code=code, observation="1000 7", status="ok") for code in STEPS]
+    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "out.jsonl") as file:
+
+        async def work() -> None:
+            task = Task(id=str(next(count)), question=QUESTION, true_answer="If you multiply them you get 7000")
+            verdict = Verdict(correct=True, by="benchmark")
+            file.append(mps_row(Trajectory(task=task, plan="I multiply.", steps=taken, verdict=verdict)))
+
+        return await cost_of(work, trajectories)
+
+
+async def part_costs(url: str, trajectories: int) -> dict[str, Cost]:
+    """Name -> (CPU ms of this process, of its children)."""
+    return {
+        "calls": await calls(url, trajectories),
+        "floor: the same calls over bare sockets": await bare_calls(url, trajectories),
+        "graph of six empty nodes": await graph(trajectories),
+        "interpreter: session, two steps": await steps(trajectories, forks=False),
+        "interpreter: with a fork before each step": await steps(trajectories, forks=True),
+        "rules before the judge": await rules(trajectories),
+        "journal": await journal(trajectories),
+    }

@@ -1,0 +1,155 @@
+"""Runs and their result files: from `NAME=PATH` on a command line to scored answers and the report of all figures."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from configuration import EvaluationSettings
+from figures import compare, pairs_of, summarise
+from overlap import contaminated, without
+from registry import ORDER
+from scoring import Scored, read_results, score_rows
+
+from score.answers import Equivalence
+from score.errors import DataError, SettingsError
+from score.judging import Judge
+from score.ledger import Entries, add_entries, ledger_path, money, read_ledger, read_prices, tokens
+from score.llm import Endpoint
+
+BESIDE = (".scores.jsonl", ".failures.jsonl", ".tasks.jsonl")  # what lies beside result files
+Runs = dict[str, list[Path]]  # a run's name -> its result files
+ByKind = dict[str, dict[str, list[Scored]]]  # kind of task -> run -> its answers
+
+
+def read_runs(arguments: Sequence[str], *, names_needed: bool = True) -> Runs:
+    """The runs of `NAME=PATH` arguments; without names a run is called as its file or folder.
+
+    Raises `SettingsError`.
+    """
+    runs: Runs = {}
+    for argument in arguments:
+        name, separator, path = argument.rpartition("=")
+        if names_needed and not separator:
+            raise SettingsError(f"--results {argument!r}: expected NAME=PATH")
+        name = name or Path(path).stem
+        if name in runs:
+            raise SettingsError(f"two runs are called {name!r}: name them with NAME=PATH")
+        runs[name] = result_files(Path(path))
+    return runs
+
+
+def result_files(path: Path) -> list[Path]:
+    """The result files at a path: itself, or those of a folder (what lies beside them is none). Raises `DataError`."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.glob("*.jsonl") if not file.name.endswith(BESIDE))
+    if not files:
+        raise DataError(f"folder {path} holds no result file; run inference_api.py first")
+    return files
+
+
+async def score_files(
+    files: Runs,
+    settings: EvaluationSettings,
+    *,
+    scorer: str | None = None,
+    rejudge: bool = False,
+    folder: Path | None = None,
+) -> dict[str, list[Scored]]:
+    """The scored answers of each run. They are also written to `*.scores.jsonl` beside their result files, or in
+    `folder`."""
+    rows = {name: {path: read_results(path) for path in paths} for name, paths in files.items()}
+    endpoint = Endpoint("judge", settings.endpoints.judge) if settings.endpoints.judge else None
+    scored: dict[str, list[Scored]] = {name: [] for name in files}
+    with Equivalence(workers=settings.math_workers) as equivalence:
+        judge = Judge(equivalence, endpoint)
+        for name, paths in rows.items():
+            for path, results in paths.items():
+                found = await score_rows(
+                    results, judge, settings.concurrency, str(path), scorer=scorer, rejudge=rejudge
+                )
+                lines = (json.dumps(row.as_json(), ensure_ascii=False) + "\n" for row in found)
+                scores = (folder or path.parent) / f"{path.stem}.scores.jsonl"
+                try:
+                    scores.parent.mkdir(parents=True, exist_ok=True)
+                    scores.write_text("".join(lines), encoding="utf-8")
+                except OSError as error:
+                    raise SettingsError(f"{scores} cannot be written ({error}): give --scores FOLDER") from None
+                scored[name] += found
+    if endpoint is not None:
+        await endpoint.close()
+    return scored
+
+
+def grouped(scored: dict[str, list[Scored]]) -> ByKind:
+    """The answers by kind of task: benchmarks in the order of the paper's table, then the rest; of the miniature the
+    main row comes first."""
+    place = {name: number for number, name in enumerate([*ORDER, "word"])}
+    found = {row.kind for rows in scored.values() for row in rows}
+    kinds = sorted(found, key=lambda kind: (place.get(kind, len(place)), kind))
+    return {
+        kind: {name: own for name, rows in scored.items() if (own := [row for row in rows if row.kind == kind])}
+        for kind in kinds
+    }
+
+
+def report_on(
+    scored: dict[str, list[Scored]], files: Runs, settings: EvaluationSettings, train: Sequence[str] = ()
+) -> dict[str, Any]:
+    """All figures: `students` (the first kind of task), `kinds` (every kind), `groups` (GAIA's levels and the like),
+    `pairs` (paired differences of neighbours in the table), `unanswered` (tasks that failed, by kind of failure),
+    `costs` (of each run, as its ledgers know); with `train` also what overlaps and the figures without it."""
+    by_kind = grouped(scored)
+    figures = {
+        kind: {name: summarise(rows).as_json() for name, rows in students.items()} for kind, students in by_kind.items()
+    }
+    report: dict[str, Any] = {
+        "students": next(iter(figures.values())),
+        "kinds": figures,
+        "groups": {
+            kind: {name: _groups(rows) for name, rows in students.items()}
+            for kind, students in by_kind.items()
+            if any(row.group is not None for rows in students.values() for row in rows)
+        },
+        "pairs": [
+            {"kind": kind, "first": first, "second": second} | compare(students[first], students[second])
+            for kind, students in by_kind.items()
+            for first, second in zip(students, list(students)[1:], strict=False)
+            if pairs_of(students[first], students[second])
+        ],
+        "unanswered": {name: unanswered(paths) for name, paths in files.items()},
+        "costs": {name: cost(paths, settings.prices) for name, paths in files.items()},
+    }
+    if train:
+        questions = {(row.kind, row.id): row.question for rows in scored.values() for row in rows}
+        report |= without(by_kind, contaminated(questions, train), train)
+    return report
+
+
+def _groups(rows: list[Scored]) -> dict[str, Any]:
+    groups = sorted({row.group for row in rows if row.group is not None})
+    return {group: summarise([row for row in rows if row.group == group]).as_json() for group in groups}
+
+
+def unanswered(paths: list[Path]) -> dict[str, int]:
+    """How many tasks failed for reasons outside the student, by kind (`tool`, `provider` ...): no answers, no rows."""
+    counts: Counter[str] = Counter()
+    for path in paths:
+        failures = path.with_suffix(".failures.jsonl")
+        if failures.is_file():
+            counts.update(json.loads(line)["kind"] for line in failures.read_text(encoding="utf-8").splitlines())
+    return dict(counts)
+
+
+def cost(paths: list[Path], prices: Path) -> dict[str, Any]:
+    """What a run has cost in all, failed tasks included: `tokens` and `money`, None where they are not known."""
+    spent: Entries = {}
+    for path in paths:
+        entries, _ = read_ledger(ledger_path(path))
+        add_entries(spent, entries)
+    table = read_prices(prices)
+    if not spent:
+        return {"tokens": None, "money": None, "currency": table.currency}
+    return {"tokens": tokens(spent.values()), "money": money(spent, table), "currency": table.currency}

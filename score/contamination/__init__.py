@@ -1,0 +1,12 @@
+"""Do training and evaluation questions overlap? Exactly, by 13 words in a row, or as near duplicates.
+
+index = Index(read_questions(["gsm8k_test.jsonl"]))      # the evaluation items
+index.find("Janet's ducks lay 16 eggs per day ...")      # -> Overlap(item, how, ...) or None
+overlaps(evaluation, training)                           # every evaluation item that some training file holds
+"""
+
+from score.contamination.files import Question, evaluation_files, read_questions
+from score.contamination.index import Index, Overlap, overlaps
+from score.contamination.settings import ContaminationSettings
+
+__all__ = ["ContaminationSettings", "Index", "Overlap", "Question", "evaluation_files", "overlaps", "read_questions"]

@@ -1,0 +1,54 @@
+"""The answer taken out of what the corrector reads."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from score.leakage.options import options, right_option, supported
+from score.leakage.values import holds, mentions
+from score.trajectory import Step
+
+REMOVED = "[...]"
+_BEFORE_LETTER = r"(?i:option|choice|answer|letter|pick|choos\w*|select\w*|chose|is|be|to)"
+
+
+def redact(text: str, references: Sequence[str], question: str, before: Sequence[Step]) -> str:
+    """The text with the reference answers taken out, except those that the student had seen in the question or in the
+    steps `before`. An option stands in the question from the start: it stays only if an observation speaks for it."""
+    listed = options(question)
+    seen = "\n".join([question, *(f"{step.thought}\n{step.code}\n{step.observation}" for step in before)])
+    for reference in references:
+        right = right_option(reference, listed)
+        if right:
+            if not supported(right, listed, question, before):
+                text = _without(text, _option(text, right, listed))
+        elif not holds(seen, reference):
+            text = _without(text, mentions(text, reference))
+    return text
+
+
+def _option(text: str, right: str, listed: dict[str, str]) -> Iterator[tuple[int, int]]:
+    """Where the text names the right option, by its words, by its letter, or by both."""
+    words = r"\s+".join(map(re.escape, listed[right].split()))
+    content = rf"(?<!\w)(?i:{words})(?!\w)" if words else r"(?!)"
+    named = [
+        rf"(?<!\w)({right}[.):]\s*{content})",
+        rf"({content})",
+        rf"\b{_BEFORE_LETTER}\s*:?\s*(\({right}\)|['\"*]*{right}\b['\"*]*)",
+        rf"(\({right}\))",
+    ]
+    # An option's words may be part of another's, which then is not the right one.
+    own = listed[right].casefold()
+    longer = [other for other in listed.values() if own in other.casefold() != own]
+    kept = [found.span() for other in longer for found in re.finditer(re.escape(other), text, re.IGNORECASE)]
+    for found in (found for pattern in named for found in re.finditer(pattern, text)):
+        if not any(start <= found.start() and found.end() <= end for start, end in kept):
+            yield found.span(1)
+
+
+def _without(text: str, spans: Iterator[tuple[int, int]]) -> str:
+    parts, end = [], 0
+    for start, stop in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if start >= end:  # else it is part of what was taken out
+            parts += [text[end:start], REMOVED]
+            end = stop
+    return "".join([*parts, text[end:]])

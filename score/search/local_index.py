@@ -1,0 +1,200 @@
+"""BM25 over a corpus on this machine: an index built once beside the corpus and memory-mapped from then on.
+
+`CORPUS.bm25/` holds bm25s's own files, `offsets.npy` (where each passage begins in the JSONL) and `manifest.json`,
+which says which corpus was indexed: a corpus that has changed is indexed again. Processes that start together build
+once: one holds the lock, the others wait for it. Passages are read from the corpus when they are asked for, so that a
+search process holds little more than the vocabulary; the postings are shared by all processes through the page cache.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from score.errors import DataError, SettingsError
+from score.progress import ProgressLine
+from score.search.corpus import Passages, lines_of, parquet_to_jsonl, read_line
+from score.search.results import Result
+
+FORMAT = 1  # of our own files in the folder
+PROGRESS_FROM_BYTES = 20_000_000
+SMALL = 20_000  # passages: up to here bm25s's own selection is quick enough
+MANIFEST, OFFSETS, COPY = "manifest.json", "offsets.npy", "passages.jsonl"
+
+
+def index_folder(corpus: Path, folder: Path | None = None) -> Path:
+    return folder if folder is not None else corpus.with_name(corpus.name + ".bm25")
+
+
+def _file_state(path: Path) -> dict[str, int]:
+    """What changes whenever a file is written. The inode's own time is among it: that one cannot be set back."""
+    state = path.stat()
+    return {"size": state.st_size, "mtime_ns": state.st_mtime_ns, "ctime_ns": state.st_ctime_ns}
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_of(folder: Path, corpus: Path) -> bool:
+    """Is the index in `folder` that of `corpus`, and of our versions? A file that was only touched or copied is
+    recognised by its hash."""
+    from bm25s import __version__
+
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if manifest.get("format") != FORMAT or manifest.get("bm25s") != __version__:
+        return False
+    if manifest["state"] == (state := _file_state(corpus)):
+        return True
+    if manifest["state"]["size"] != state["size"] or manifest["sha256"] != _sha256(corpus):
+        return False
+    try:
+        _write_json(folder / MANIFEST, manifest | {"state": state})  # so that the next start need not hash again
+    except OSError:
+        pass  # a read-only folder: it is hashed every time
+    return True
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    os.replace(new, path)
+
+
+def _build(corpus: Path, folder: Path) -> None:
+    """Index the corpus into `folder` in one step: until it is finished, the folder does not exist. Raises `DataError`
+    for a row without text."""
+    import bm25s
+    import numpy
+
+    began, state = time.monotonic(), _file_state(corpus)
+    building = folder.with_name(folder.name + ".building")
+    shutil.rmtree(building, ignore_errors=True)  # of a build that was killed: we hold the lock
+    building.mkdir(parents=True)
+    source = corpus
+    if corpus.suffix == ".parquet":
+        source = building / COPY
+        parquet_to_jsonl(corpus, source)
+    size, offsets = source.stat().st_size, []
+    line = ProgressLine(f"reading {corpus.name} (MB)", size // 10**6) if size > PROGRESS_FROM_BYTES else None
+
+    def texts() -> Iterator[str]:
+        for number, offset, row in lines_of(source):
+            passage = read_line(row, f"{source}:{number}")
+            offsets.append(offset)
+            if line is not None:
+                line.update(offset // 10**6)
+            yield f"{passage['title']} {passage['text']}"
+
+    tokens = bm25s.tokenize(texts(), show_progress=False)
+    if not offsets:
+        raise DataError(f"{corpus} holds no passage")
+    if line is not None:
+        line.update(size // 10**6)
+        line.close()
+        print(f"scoring {len(offsets)} passages (once for this corpus) ...", file=sys.stderr, flush=True)
+    index = bm25s.BM25()
+    index.index(tokens, show_progress=False)
+    index.save(building, show_progress=False)
+    numpy.save(building / OFFSETS, numpy.array([*offsets, size], dtype=numpy.int64))
+    manifest = {
+        "format": FORMAT,
+        "bm25s": bm25s.__version__,
+        "corpus": corpus.name,
+        "state": state,
+        "sha256": _sha256(corpus),
+        "passages": len(offsets),
+        "build_s": round(time.monotonic() - began, 1),
+    }
+    if _file_state(corpus) != state:
+        raise DataError(f"{corpus} was changed while it was indexed: start again when it is complete")
+    _write_json(building / MANIFEST, manifest)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(building, folder)
+
+
+def ensure_index(corpus: Path, folder: Path | None = None) -> Path:
+    """The folder of the corpus's index, built where it is missing or of another corpus. Raises `SettingsError` for a
+    corpus that does not exist, `DataError` for one that cannot be indexed."""
+    if not corpus.is_file():
+        raise SettingsError(f"search.corpus: {corpus} does not exist (looked from {Path.cwd()})")
+    folder = index_folder(corpus, folder)
+    if _is_of(folder, corpus):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not _is_of(folder, corpus):  # another process may have built it meanwhile
+                _build(corpus, folder)
+    except OSError as error:
+        raise SettingsError(
+            f"the index of {corpus} cannot be written to {folder} ({error}): "
+            "set search.index to a folder that can be written, with room for it"
+        ) from None
+    return folder
+
+
+class LocalIndex:
+    """A corpus's index, ready to be searched from many threads at once. Raises as `ensure_index`."""
+
+    def __init__(self, corpus: Path, folder: Path | None = None):
+        import bm25s
+        import numpy
+
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it reports every index at DEBUG
+        self.folder = ensure_index(corpus, folder)
+        self._bm25s, self._numpy = bm25s, numpy
+        self._index = bm25s.BM25.load(self.folder, mmap=True, show_progress=False)
+        # Plain views of the maps: a memmap makes an object of its own of every slice.
+        self._index.scores |= {name: numpy.asarray(self._index.scores[name]) for name in ("data", "indices", "indptr")}
+        copied = self.folder / COPY
+        offsets = numpy.load(self.folder / OFFSETS, mmap_mode="r")
+        self.passages = Passages(copied if copied.is_file() else corpus, offsets)
+
+    def search(self, query: str, count: int) -> list[Result]:
+        """The best passages, best first; those that share no word with the query are left out."""
+        tokens = self._bm25s.tokenize(query, show_progress=False, return_ids=False)
+        ids = self._index.get_tokens_ids(tokens[0])
+        if not ids:
+            return []
+        if len(self.passages) <= SMALL:
+            # The order of equals is bm25s's here, which the miniature's published tables were made with.
+            found, scored = self._index.retrieve(tokens, k=min(count, len(self.passages)), show_progress=False)
+            best = [(int(number), float(score)) for number, score in zip(found[0], scored[0], strict=True) if score > 0]
+        else:
+            scores = self._index.get_scores_from_ids(ids)
+            best = [(int(number), float(scores[number])) for number in self._best(scores, ids, count)]
+        results = []
+        for rank, (number, score) in enumerate(best, 1):
+            passage = self.passages[number]
+            results.append(Result(rank, passage["url"], passage["title"], passage["text"], round(score, 4)))
+        return results
+
+    def _best(self, scores: Any, ids: list[int], count: int) -> Any:
+        """The numbers of the `count` best of `scores` (one a passage, float32), of equals the first in the corpus.
+
+        The passages that hold the query's rarest word of at least `count` passages already give a bound that the
+        last of the best cannot fall below: only those above it have to be sorted, not the whole corpus.
+        """
+        starts, indices = self._index.scores["indptr"], self._index.scores["indices"]
+        lists = sorted((int(starts[word + 1] - starts[word]), int(starts[word])) for word in set(ids))
+        bound = 0.0
+        for length, start in lists:
+            if length >= count:
+                sample = scores[indices[start : start + length]]
+                bound = float(self._numpy.partition(sample, length - count)[length - count])
+                break
+        above = self._numpy.flatnonzero(scores >= bound if bound > 0 else scores > 0)
+        return above[self._numpy.argsort(-scores[above], kind="stable")[:count]]

@@ -1,0 +1,136 @@
+"""Shards: one task file worked on by several machines, and the merge of what they wrote.
+
+    python MPS/SCoRe_data_gen.py --shard 1/4        (and 2/4, 3/4, 4/4, anywhere)
+    python -m score.shards OUT.jsonl OUT.shard-*-of-4.jsonl
+
+A task's shard is a hash of its id: whatever the order of the file, shards are disjoint and complete. The merge refuses
+units that two inputs hold and inputs made with different settings; failures and ledgers are merged too.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from score.errors import DataError, SettingsError
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """`2/4` -> (2, 4): the second of four. Raises `ValueError`."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f"expected i/n with 1 <= i <= n, for example 1/4; found {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def in_shard(task_id: str, shard: str | None) -> bool:
+    """Does this shard work on the task? None: there is one only."""
+    if shard is None:
+        return True
+    index, count = parse_shard(shard)
+    return int.from_bytes(hashlib.sha256(task_id.encode()).digest()[:8], "big") % count == index - 1
+
+
+def shard_output(output: Path, shard: str | None) -> Path:
+    """Where a shard writes: `name.shard-2-of-4.jsonl` beside the whole output."""
+    if shard is None:
+        return output
+    index, count = parse_shard(shard)
+    return output.with_name(f"{output.stem}.shard-{index}-of-{count}{output.suffix}")
+
+
+def merge(output: Path, inputs: Sequence[Path]) -> tuple[int, int]:
+    """Write the rows of all inputs to `output`, failures, ledger and manifest beside it. Returns the numbers of rows
+    and of failures that stand. Raises `DataError` for an overlap, a missing input or an output that exists already,
+    `SettingsError` for different fingerprints; then nothing is written."""
+    from score.fingerprint import changes
+    from score.journal import as_line, failures_path, rows_of
+    from score.ledger import (
+        PRICES,
+        Counters,
+        Entries,
+        add_entries,
+        ledger_path,
+        read_ledger,
+        read_prices,
+        write_ledger,
+    )
+    from score.manifest import read_manifest, write_manifest
+
+    if output.exists():
+        raise DataError(f"{output} exists already: name another output, or move it away")
+    manifests = {path: read_manifest(path) for path in inputs}
+    prints = {path: found["fingerprint"] for path, found in manifests.items() if "fingerprint" in found}
+    first = next(iter(prints), None)
+    for path, fingerprint in prints.items():
+        changed = changes(prints[first], fingerprint) if first else {}
+        if changed:
+            named = "; ".join(f"{key}: {change['was']!r} and {change['is']!r}" for key, change in changed.items())
+            raise SettingsError(f"{first} and {path} were made with different settings: {named}")
+    owner: dict[str, Path] = {}
+    for path in inputs:
+        if not path.is_file():
+            raise DataError(f"{path} does not exist")
+        for unit, _ in rows_of(path):
+            if unit in owner:
+                raise DataError(f"{unit!r} is in {owner[unit]} and in {path}: these are not shards of one run")
+            owner[unit] = path
+    output.parent.mkdir(parents=True, exist_ok=True)
+    new = output.with_name(output.name + ".new")
+    with open(new, "wb") as file:
+        for path in inputs:
+            with open(path, "rb") as lines:
+                file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+    failed = 0
+    with open(failures_path(output), "wb") as file:
+        for path in inputs:
+            for unit, row in rows_of(failures_path(path)):
+                if unit not in owner:
+                    file.write(as_line(row))
+                    failed += 1
+    if not failed:
+        failures_path(output).unlink()
+    entries: Entries = {}
+    counters: Counters = {}
+    for path in inputs:
+        spent, counted = read_ledger(ledger_path(path))
+        add_entries(entries, spent)
+        for name, reasons in counted.items():
+            counters.setdefault(name, Counter()).update(reasons)
+    write_ledger(ledger_path(output), entries, counters, read_prices(PRICES))
+    counts = {"rows": len(owner), "failed": failed}
+    settings = manifests[first]["settings"] if first else {}
+    shards = {str(path): found.get("counts") for path, found in manifests.items()}
+    write_manifest(
+        output, settings, counts, inputs=inputs, fingerprint=prints[first] if first else {}, merged_from=shards
+    )
+    new.replace(output)
+    return len(owner), failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("inputs", type=Path, nargs="+")
+    options = parser.parse_args()
+    rows, failed = merge(options.output, options.inputs)
+    expected = {re.sub(r"shard-\d+-of-", "", path.name) for path in options.inputs}
+    print(f"{options.output}: {rows} rows of {len(options.inputs)} files, {failed} failures")
+    if len(expected) == 1:
+        found = re.search(r"\.shard-\d+-of-(\d+)\.", options.inputs[0].name)
+        if found and int(found[1]) != len(options.inputs):
+            print(f"{int(found[1]) - len(options.inputs)} of {found[1]} shards are missing", file=sys.stderr)
+            return 3
+    return 3 if failed else 0
+
+
+if __name__ == "__main__":
+    from score import cli
+
+    cli.run(main)

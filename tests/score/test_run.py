@@ -1,0 +1,290 @@
+"""What all scripts that work on task files share, as processes: resume, Ctrl-C, changed settings, shards, costs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.moody_server import FINE, Mood, MoodyServer, completion
+
+SCRIPT = Path(__file__).with_name("small_run.py")
+ROOT = SCRIPT.parents[2]
+TASKS = 40
+
+
+class Runs:
+    """A folder with tasks and settings, and the command on it."""
+
+    def __init__(self, folder: Path, server: MoodyServer):
+        self.folder, self.server, self.output = folder, server, folder / "out.jsonl"
+        tasks = [{"id": f"t{number}", "question": f"{number}?", "true_answer": "yes"} for number in range(TASKS)]
+        (folder / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
+        endpoint = {"base_url": server.address, "model": "m", "attempts": 2, "give_up_after_s": 1}
+        settings: dict[str, Any] = {
+            "tasks": str(folder / "tasks.jsonl"), "output": str(self.output), "concurrency": 8,
+            "endpoints": {"student": endpoint},
+        }  # fmt: skip
+        (folder / "small.yaml").write_text(yaml.safe_dump(settings))
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, str(SCRIPT), "--config", str(self.folder / "small.yaml"), *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=100)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """In a process group of its own, as a shell starts it: Ctrl-C reaches every process of it."""
+        return subprocess.Popen(
+            self.command(*arguments), cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def wait_for_rows(self, number: int) -> None:
+        deadline = time.monotonic() + 60
+        while not (self.output.is_file() and self.output.read_bytes().count(b"\n") >= number):
+            assert time.monotonic() < deadline, "no rows"
+            time.sleep(0.01)
+
+    def units(self, path: Path | None = None) -> list[tuple[str, int]]:
+        rows = [json.loads(line) for line in (path or self.output).read_text().splitlines()]
+        return sorted((row["id"], row.get("sample", 0)) for row in rows)
+
+    def beside(self, name: str) -> Any:
+        return json.loads(Path(f"{self.output}.{name}.json").read_text())
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Runs]:
+    server = MoodyServer([Mood(delay_s=0.3)])
+    yield Runs(tmp_path, server)
+    server.close()
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[Runs]:
+    server = MoodyServer()
+    yield Runs(tmp_path, server)
+    server.close()
+
+
+ALL = sorted((f"t{number}", 0) for number in range(TASKS))
+
+
+def test_manifest_summary_and_ledger_lie_beside_the_output(quick: Runs) -> None:
+    ran = quick.run("--set", "seed=5")
+    assert ran.returncode == 0, ran.stderr
+    assert quick.units() == ALL
+    manifest, summary, ledger = (quick.beside(name) for name in ("manifest", "summary", "ledger"))
+    assert manifest["state"] == "finished" and manifest["served"] == {"student": "moody"}
+    assert manifest["settings"]["seed"] == 5 and manifest["packages"] and manifest["git"] and manifest["started"]
+    assert summary["rows"] == TASKS and summary["tokens"] == 15 * (TASKS + 1)  # one call was the check
+    assert summary["tokens_per_kept"] == round(15 * (TASKS + 1) / TASKS, 1)
+    assert summary["money"] is None and "unknown" in ran.stdout  # no price is not a price of 0
+    assert {entry["purpose"]: entry["calls"] for entry in ledger["entries"]} == {"check": 1, "student": TASKS}
+    row = json.loads(quick.output.read_text().splitlines()[0])
+    assert row["usage"] == {"student": {"calls": 1, "prompt_tokens": 10, "completion_tokens": 5}}
+
+
+def test_money_is_tokens_times_prices(quick: Runs) -> None:
+    prices = quick.folder / "prices.yaml"
+    prices.write_text("currency: EUR\nmodels:\n  m: {prompt: 2.0, completion: 4.0}\n")
+    assert quick.run("--set", f"prices={prices}").returncode == 0
+    assert quick.beside("summary")["money"] == pytest.approx((TASKS + 1) * (10 * 2 + 5 * 4) / 1e6)
+
+
+def test_the_ledger_adds_up_over_a_kill(slow: Runs) -> None:
+    running = slow.start()
+    slow.wait_for_rows(16)
+    time.sleep(1.2)  # a ledger is a second old at most
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    before = sum(entry["calls"] for entry in slow.beside("ledger")["entries"])
+    assert before >= 16
+    asked = len(slow.server.asked)
+    ran = slow.run()
+    assert ran.returncode == 0, ran.stderr
+    assert slow.units() == ALL
+    after = sum(entry["calls"] for entry in slow.beside("ledger")["entries"])
+    assert after == before + len(slow.server.asked) - asked
+    assert slow.beside("summary")["tokens"] == 15 * after
+
+
+def test_ctrl_c_once_finishes_what_is_in_flight(slow: Runs) -> None:
+    running = slow.start()
+    slow.wait_for_rows(8)
+    os.killpg(running.pid, signal.SIGINT)
+    output, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert "in flight are finished" in errors and "run the same command again" in errors
+    done = len(slow.units())
+    assert 8 <= done < TASKS and done == len(slow.server.asked) - 1, "every call that went out became a row"
+    assert slow.beside("manifest")["state"] == "interrupted"
+    assert slow.run().returncode == 0 and slow.units() == ALL
+
+
+def test_ctrl_c_twice_stops_now(quick: Runs) -> None:
+    quick.server.close()
+    server = MoodyServer([FINE, FINE, Mood(delay_s=30)])
+    try:
+        running = quick.start("--set", f"endpoints.student.base_url={server.address}")
+        quick.wait_for_rows(1)
+        began = time.monotonic()
+        os.killpg(running.pid, signal.SIGINT)
+        time.sleep(0.5)
+        assert running.poll() is None, "the first one waits for what is in flight"
+        os.killpg(running.pid, signal.SIGINT)
+        _, errors = running.communicate(timeout=20)
+        assert running.returncode == 130 and time.monotonic() - began < 15, errors
+        assert quick.units() and not list(quick.folder.glob("*.lock*"))
+    finally:
+        server.close()
+
+
+def test_a_task_that_takes_too_long_fails_alone_and_is_tried_again(quick: Runs) -> None:
+    server = MoodyServer([FINE, Mood(delay_s=3), FINE])
+    try:
+        ran = quick.run("--set", f"endpoints.student.base_url={server.address}", "--set", "task_timeout_s=1")
+        assert ran.returncode == 3, ran.stderr
+        failure = json.loads((quick.folder / "out.failures.jsonl").read_text())
+        assert failure["kind"] == "task" and "task_timeout_s = 1" in failure["message"]
+        assert len(quick.units()) == TASKS - 1
+        assert quick.run("--set", f"endpoints.student.base_url={server.address}").returncode == 0
+        assert quick.units() == ALL and not (quick.folder / "out.failures.jsonl").exists()
+    finally:
+        server.close()
+
+
+def test_time_in_which_the_endpoint_is_down_is_not_the_tasks(quick: Runs) -> None:
+    """The outage takes longer than a task may."""
+    arguments = ["--set", "task_timeout_s=2", "--set", "endpoints.student.give_up_after_s=60"]
+    broken = Mood(500)
+    server = MoodyServer([FINE] + [FINE] * 5 + [broken] * 12 + [FINE])
+    try:
+        ran = quick.run("--set", f"endpoints.student.base_url={server.address}", *arguments)
+        assert ran.returncode == 0, ran.stderr
+        assert quick.units() == ALL
+        assert server.asked[-1] - server.asked[6] > 2.5, "there was an outage"
+        assert "is down" in ran.stderr and "answers again" in ran.stderr
+    finally:
+        server.close()
+
+
+def test_a_changed_setting_is_named_and_refused_until_accepted(quick: Runs) -> None:
+    (quick.folder / "a.prompt.txt").write_text("one")
+    assert quick.run("--limit", "5").returncode == 0
+    (quick.folder / "a.prompt.txt").write_text("two")
+    other = ["--set", "style=bold", "--set", "endpoints.student.sampling.temperature=0.3"]
+    refused = quick.run(*other)
+    assert refused.returncode == 2 and len(quick.units()) == 5
+    for named in ("style: was 'plain', is 'bold'", "endpoints.student.sampling.temperature: was None, is 0.3",
+                  "prompts.a.prompt.txt: was", "--accept-changes"):  # fmt: skip
+        assert named in refused.stderr
+    assert quick.run(*other, "--accept-changes").returncode == 0 and quick.units() == ALL
+    (change,) = quick.beside("manifest")["changes"]
+    assert change["rows_before"] == 5 and change["changed"]["style"] == {"was": "plain", "is": "bold"}
+
+
+def test_another_model_behind_the_same_name_is_noticed(quick: Runs) -> None:
+    assert quick.run("--limit", "5").returncode == 0
+    server = MoodyServer([Mood(body=completion("yes", model="moody-2"))])
+    try:
+        refused = quick.run("--set", f"endpoints.student.base_url={server.address}")
+        assert refused.returncode == 2 and "endpoints.student.served: was 'moody', is 'moody-2'" in refused.stderr
+    finally:
+        server.close()
+
+
+def test_concurrency_addresses_and_limits_may_change(quick: Runs) -> None:
+    assert quick.run("--limit", "5").returncode == 0
+    other = ["--set", "concurrency=3", "--set", "endpoints.student.timeout_s=9", "--set", "task_timeout_s=99"]
+    assert quick.run(*other).returncode == 0 and quick.units() == ALL
+
+
+def test_samples_of_a_task_are_units_of_their_own(quick: Runs) -> None:
+    assert quick.run("--limit", "5", "--set", "seed=1").returncode == 0
+    assert quick.run("--limit", "5", "--samples", "3", "--set", "seed=1").returncode == 0
+    assert quick.units() == sorted((f"t{number}", sample) for number in range(5) for sample in range(3))
+    rows = [json.loads(line) for line in quick.output.read_text().splitlines()]
+    assert len({row["seed"] for row in rows}) == 15
+
+
+def test_shards_are_disjoint_complete_and_merged(quick: Runs) -> None:
+    parts = []
+    for index in (1, 2, 3):
+        assert quick.run("--shard", f"{index}/3", "--set", "seed=1").returncode == 0
+        parts.append(quick.folder / f"out.shard-{index}-of-3.jsonl")
+    assert sorted(unit for part in parts for unit in quick.units(part)) == ALL and all(map(quick.units, parts))
+    assert merge(quick.output, *parts).returncode == 0
+    assert quick.units() == ALL
+    assert sum(entry["calls"] for entry in quick.beside("ledger")["entries"]) == TASKS + 3
+    rows = {row["id"]: row["seed"] for row in map(json.loads, quick.output.read_text().splitlines())}
+    assert rows["t7"] == 1 + 7000, "a task's seed is the same in every shard"
+    # Going on with the merged file is a run like any other.
+    again = quick.run("--set", "seed=1")
+    assert again.returncode == 0 and "0 now, 40 of these tasks before" in again.stdout
+
+
+def test_a_merge_refuses_overlaps_missing_files_and_different_settings(quick: Runs) -> None:
+    for index in (1, 2):
+        assert quick.run("--shard", f"{index}/2").returncode == 0
+    first, second = (quick.folder / f"out.shard-{index}-of-2.jsonl" for index in (1, 2))
+    overlap = merge(quick.output, first, first)
+    assert overlap.returncode == 2 and "is in" in overlap.stderr
+    missing = merge(quick.output, first, quick.folder / "nothing.jsonl")
+    assert missing.returncode == 2 and "does not exist" in missing.stderr
+    incomplete = merge(quick.folder / "part.jsonl", first)
+    assert incomplete.returncode == 3 and "1 of 2 shards are missing" in incomplete.stderr
+    second.unlink()
+    assert quick.run("--shard", "2/2", "--set", "style=bold", "--accept-changes").returncode == 0
+    different = merge(quick.output, first, second)
+    assert different.returncode == 2 and "style: 'plain' and 'bold'" in different.stderr
+    assert not quick.output.exists()
+
+
+def merge(output: Path, *inputs: Path) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-m", "score.shards", str(output), *map(str, inputs)]
+    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_a_dry_run_estimates_and_writes_nothing(quick: Runs) -> None:
+    prices = quick.folder / "prices.yaml"
+    prices.write_text("models:\n  m: {prompt: 2.0, completion: 4.0}\n")
+    before = sorted(path.name for path in quick.folder.iterdir())
+    ran = quick.run("--dry-run", "4", "--set", f"prices={prices}")
+    assert ran.returncode == 0, ran.stderr
+    assert sorted(path.name for path in quick.folder.iterdir()) == before
+    assert len(quick.server.asked) == 1 + 4, "one call to check the endpoint, four tasks"
+    assert "40 to do" in ran.stdout and "40 calls, 400 tokens read, 200 written" in ran.stdout
+    assert f"{40 * (10 * 2 + 5 * 4) / 1e6:.4g} USD" in ran.stdout
+
+
+def test_a_dry_run_of_a_begun_file_estimates_from_its_rows(quick: Runs) -> None:
+    assert quick.run("--limit", "10").returncode == 0
+    asked = len(quick.server.asked)
+    held = {path: path.read_bytes() for path in quick.folder.iterdir()}
+    ran = quick.run("--dry-run", "8")
+    assert ran.returncode == 0, ran.stderr
+    assert len(quick.server.asked) == asked + 1
+    assert "30 to do" in ran.stdout and "30 calls, 300 tokens read, 150 written" in ran.stdout
+    assert {path: path.read_bytes() for path in quick.folder.iterdir()} == held
+
+
+def test_ray_runs_the_shards_and_merges_them(quick: Runs) -> None:
+    ran = quick.run("--ray", "local", "--ray-shards", "2")
+    assert ran.returncode == 0, ran.stderr
+    assert quick.units() == ALL and "40 rows of 2 shards" in ran.stdout
+    assert all((quick.folder / f"out.shard-{index}-of-2.jsonl").is_file() for index in (1, 2))
+    again = quick.run("--ray", "local", "--ray-shards", "2")
+    assert again.returncode == 0 and len(quick.server.asked) == TASKS + 4, "a second call repeats no task"
+    assert quick.beside("summary")["skipped"] == TASKS
+    assert quick.run().returncode == 0
+    refused = quick.run("--ray", "local")
+    assert refused.returncode == 2 and "was not merged from shards" in refused.stderr
