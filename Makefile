@@ -1,9 +1,11 @@
-# Two commands: `make demo` (the whole road on one CPU, SEED=, FRESH=1) and `make test`.
+# Two commands: `make demo` (the whole road on one CPU, SEED=, FRESH=1) and `make test`. For GPUs also `make rl-env`.
 PYTHON ?= python3.11
 VENV := .venv
 SEED ?= 0
 
-.PHONY: setup demo test check format clean
+BACKEND ?= sglang
+
+.PHONY: setup demo test check format clean rl-env
 
 # The stamp holds what is installed: pip runs again only when the requirements or the placeholders change.
 $(VENV)/installed: requirements.txt pyproject.toml $(wildcard placeholders/*/*)
@@ -13,6 +15,18 @@ $(VENV)/installed: requirements.txt pyproject.toml $(wildcard placeholders/*/*)
 	touch $@
 
 setup: $(VENV)/installed
+
+# RL's GPU environment, BACKEND=sglang or vllm, in .venv-rl-$(BACKEND). --no-deps: the file names every package, and
+# SGLang's pin of transformers (requirements-rl-sglang.in) would be refused otherwise. flash-attn comes as source and is
+# built against the installed torch.
+rl-env:
+	test -f requirements-rl-$(BACKEND).txt || { echo "BACKEND is sglang or vllm, not $(BACKEND)" >&2; exit 2; }
+	test -x .venv-rl-$(BACKEND)/bin/python || $(PYTHON) -m venv .venv-rl-$(BACKEND)
+	grep -v '^flash-attn==' requirements-rl-$(BACKEND).txt > .venv-rl-$(BACKEND)/without-flash-attn.txt
+	.venv-rl-$(BACKEND)/bin/pip install --disable-pip-version-check --no-deps -r .venv-rl-$(BACKEND)/without-flash-attn.txt
+	.venv-rl-$(BACKEND)/bin/pip install --disable-pip-version-check --no-deps --no-build-isolation \
+	  $$(grep '^flash-attn==' requirements-rl-$(BACKEND).txt)
+	.venv-rl-$(BACKEND)/bin/pip install --disable-pip-version-check --no-deps -e .
 
 demo: setup
 	SEED=$(SEED) FRESH=$(FRESH) bash runs/cpu.sh

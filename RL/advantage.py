@@ -2,7 +2,10 @@
 
 `replay` imports it, and so it is there in the process that computes advantages. Settings under `algorithm`:
 `norm_adv_by_std_in_grpo` (paper: true; ours: false, because dividing by the standard deviation makes "wrong in a new
-way" as strong as "right" in a group without a right answer) and `score_grpo.negative_scale` (paper: 1; ours: 0.5).
+way" as strong as "right" in a group without a right answer), `score_grpo.negative_scale` (paper: 1; ours: 0.5) and
+`score_grpo.credit`: `rollout` (paper: every sampled token gets the rollout's advantage) or `key_turn` (what a rollout
+earned by its key step alone, below the pay for a right answer, goes to its first turn alone, which made it; for
+rollouts that start from the prefix).
 """
 
 from collections import defaultdict
@@ -31,6 +34,17 @@ def group_advantages(
     return torch.where(advantages < 0, advantages * negative_scale, advantages)
 
 
+def credited(advantages: torch.Tensor, scores: torch.Tensor, mask: torch.Tensor, *, key_turn: bool) -> torch.Tensor:
+    """Advantages [N] spread over the sampled tokens of `mask` [N, T]; with `key_turn`, those of scores strictly between
+    the lowest and the highest reward over the first turn's (up to the first token that was not sampled)."""
+    spread = advantages.unsqueeze(-1) * mask
+    if not key_turn:
+        return spread
+    first_turn = mask * ((1 - mask).cumsum(dim=-1) == 0)
+    by_key_step = ((scores > 0) & (scores < 1)).unsqueeze(-1)
+    return torch.where(by_key_step, advantages.unsqueeze(-1) * first_turn, spread)
+
+
 @register_adv_est(NAME)  # type: ignore[untyped-decorator]
 def compute_score_grpo(
     token_level_rewards: torch.Tensor, response_mask: torch.Tensor, index: np.ndarray, config: Any = None, **_: Any
@@ -38,11 +52,12 @@ def compute_score_grpo(
     """verl's contract: rewards and mask [N, T], `index` names each row's group; gives advantages, returns [N, T]."""
     own = (config.get("score_grpo") if config is not None else None) or {}
     with torch.no_grad():
+        scores = token_level_rewards.sum(dim=-1)
         advantages = group_advantages(
-            token_level_rewards.sum(dim=-1),
+            scores,
             index,
             divide_by_std=bool(config.get("norm_adv_by_std_in_grpo", True)) if config is not None else True,
             negative_scale=float(own.get("negative_scale", 1.0)),
         )
-        spread = advantages.unsqueeze(-1) * response_mask
+        spread = credited(advantages, scores, response_mask, key_turn=own.get("credit", "rollout") == "key_turn")
     return spread, spread

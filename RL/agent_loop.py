@@ -7,31 +7,38 @@ What happens to a turn that is not as it should be:
 - cut by a token limit: its tokens stay, nothing of it is run, and the episode ends without an answer;
 - no `<code>` block, or one that is not closed: nothing is run, the observation says so, and the episode goes on
   (in the first turn of a question without a plan, such text is the plan);
+- code that together runs longer than `limits.code_seconds`: the episode ends without an answer;
 - two blocks: the first is run; text after it is ignored, and so is code after `final_answer_print`'s step;
 - another stop token than the template's end of turn: the end of turn is added with mask 0.
-A failure of the interpreter or of a tool's back end leaves the rollout unscored (`episode.unscored` says why);
-anything else is a bug and reaches verl.
+A failure of the interpreter or of a tool's back end leaves the rollout unscored (`episode.unscored` says why), and so
+does a prefix that prints something else than recorded; anything else is a bug and reaches verl.
+
+Extra tools come as verl has them (`multi_turn.tool_config_path`, `function_tool_path`) and are plain functions for the
+student's code, like `web_search`.
 """
 
-import asyncio
 import time
-from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from prefix import Prefix, split_prompt
+from reward.effects import Effect
+from reward.keyturn import key_turn_of
 from rl_settings import RLSettings
+from traces import traced
 from turns import Turns
-from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
-from workbench import Workbench
+from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput, ToolListWrap
+from verl_tools import as_functions
+from workbench import Place, Workbench
 
-from score.dialogue import AFTER_PLAN, OBSERVATION, Message, parse_student
+from score.dialogue import AFTER_PLAN, Message
 from score.episode import Episode
 from score.errors import DataError, InterpreterError, ToolError
+from score.interpreter import Session
 from score.settings import load_settings
 from score.tools import run_code
-from score.trajectory import Step
 
 DEFAULT_TURNS = 8  # a plan included
 
@@ -55,25 +62,13 @@ class Outcome:
     answer: str | None
     turns: list[dict[str, Any]]
     unscored: str | None
-    ended: str  # answer, turns, tokens
+    ended: str  # answer, turns, tokens, time
     generated_tokens: int
     prefix_differs: bool = False
-
-
-def episode_of(messages: list[Message], max_steps: int) -> Episode:
-    """The prompt's question and prefix as an episode to be continued. Raises `DataError`."""
-    turns = [message for message in messages if message["role"] != "system"]
-    if not turns or turns[-1]["role"] != "user" or len(turns) % 2 == 0:
-        raise DataError("a prompt has to be a question, then pairs of a reply and its observation")
-    episode = Episode(question=turns[0]["content"], max_steps=max_steps)
-    for reply, observed in zip(turns[1::2], turns[2::2], strict=True):
-        read = parse_student(reply["content"])
-        if read.code is None and read.plan is not None:
-            episode.plan = read.plan
-        else:
-            observation = observed["content"].removeprefix(OBSERVATION)
-            episode.steps.append(Step(thought=read.thought, code=read.code or "", observation=observation))
-    return episode
+    ran_prefix: bool = False
+    has_prefix: bool = False
+    skipped_turns: int = 0  # turns that the prefix spared this rollout
+    key: dict[str, Any] | None = None  # reward.keyturn.Comparison, where the row has a key step
 
 
 class AgentDistillLoop(AgentLoopBase):  # type: ignore[misc]
@@ -81,23 +76,35 @@ class AgentDistillLoop(AgentLoopBase):  # type: ignore[misc]
 
     _shared: dict[str, tuple[RLSettings, Workbench, Turns]] = {}  # by settings file: once in a worker process
 
-    def __init__(self, *arguments: Any, settings: str, **keywords: Any):
+    def __init__(self, *arguments: Any, settings: str, tools: ToolListWrap | None = None, **keywords: Any):
         super().__init__(*arguments, **keywords)
         if settings not in self._shared:
             loaded = load_settings(RLSettings, Path(settings))
-            self._shared[settings] = loaded, Workbench(loaded), Turns(self.tokenizer)
+            bench = Workbench(loaded, as_functions(tools.tools if tools else []))
+            self._shared[settings] = loaded, bench, Turns(self.tokenizer)
         self.settings, self.workbench, self.turns = self._shared[settings]
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput:
         """verl's contract: `row` is the parquet row with `raw_prompt` and verl's `uid` of the prompt."""
-        rollout = Rollout(self, sampling_params, list(row["raw_prompt"]), str(row.get("uid") or uuid4()))
-        return await rollout.run()
+        prompt, info = str(row.get("uid") or uuid4()), row.get("extra_info") or {}
+        messages = list(row["raw_prompt"])
+        with traced(messages, row) as trace:
+            output = await Rollout(self, sampling_params, messages, prompt, info).run()
+            trace(output.extra_fields["episode"])
+        return output
 
 
 class Rollout:
     """The state of one rollout while it runs."""
 
-    def __init__(self, loop: AgentDistillLoop, sampling: dict[str, Any], messages: list[Message], prompt: str):
+    def __init__(
+        self,
+        loop: AgentDistillLoop,
+        sampling: dict[str, Any],
+        messages: list[Message],
+        prompt: str,
+        info: dict[str, Any] | None = None,
+    ):
         self.loop, self.sampling, self.prompt = loop, sampling, prompt
         self.max_turns = int(loop.rollout_config.multi_turn.max_assistant_turns or DEFAULT_TURNS)
         self.turn_tokens = loop.settings.limits.tokens_per_turn
@@ -106,34 +113,41 @@ class Rollout:
         longest = int(loop.rollout_config.prompt_length)
         if len(self.prompt_ids) > longest:
             raise DataError(f"a prompt has {len(self.prompt_ids)} tokens, the limit is {longest}: convert it again")
-        self.episode = episode_of(messages, max_steps=self.max_turns + len(messages))
-        self.prefix = list(self.episode.steps)
+        question, plan, steps = split_prompt(messages)
+        self.episode = Episode(question, self.max_turns + len(messages), plan, steps)
+        self.key = key_turn_of(info or {})
+        self.prefix = Prefix(list(steps), self.key.start_results)
+        self.skipped = len(messages) // 2
         self.response: list[int] = []
         self.mask: list[int] = []
         self.log_probs: list[float] = []
         self.taken: list[Turn] = []
         self.seconds = {"generate_sequences": 0.0, "tool_calls": 0.0}
+        self.code_seconds = 0.0
         self.engine_fields: dict[str, Any] = {}
         self.ended = "turns"
         self.unscored: str | None = None
-        self.differs = False
+        self.before_key: Session | None = None
+        self.compared: dict[str, Any] | None = None
+        self.place: Place | None = None
 
     async def run(self) -> AgentLoopOutput:
         try:
-            async with AsyncExitStack() as stack:
-                opening = asyncio.ensure_future(
-                    stack.enter_async_context(self.loop.workbench.session(self.prompt, self.prefix))
-                )
-                try:
-                    await self._turns(opening)
-                finally:
-                    await asyncio.gather(opening, return_exceptions=True)
+            async with self.loop.workbench.place(self.prompt, self.prefix, self.key.prefix) as self.place:
+                opening = self.place.session()  # beside the first turn's generation
+                await self._turns(self.place)
+                await opening
+                await self._compare(self.place)
+                if self.place.difference is not None:
+                    self.unscored = f"prefix: {self.place.difference}"
         except (InterpreterError, ToolError) as error:
             self.unscored = f"{error.kind}: {error}"
+        finally:
+            if self.before_key is not None:
+                await self.before_key.close()
         return self._output()
 
-    async def _turns(self, opening: "asyncio.Future[Any]") -> None:
-        session = None
+    async def _turns(self, place: Place) -> None:
         for number in range(self.max_turns):
             reply = await self._generate()
             if reply is None:
@@ -147,20 +161,36 @@ class Rollout:
             else:
                 result = None
                 if step.code.strip():
+                    session = await place.session()
+                    if number == self.key.turn > 0 and self.key.is_there:
+                        self.before_key = await session.fork()
                     began = time.monotonic()
-                    if session is None:
-                        session, self.differs = await opening
                     result = await run_code(session, step.code)
                     self.seconds["tool_calls"] += time.monotonic() - began
+                    self.code_seconds += result.seconds
                 done = self.episode.add(step, result)
                 self.taken.append(Turn(None, done.thought, done.code, done.observation, done.status, done.is_finished))
                 observation = done.observation
                 if done.is_finished:
                     self.ended = "answer"
                     return
+                if self.code_seconds > self.loop.settings.limits.code_seconds:
+                    self.ended = "time"
+                    return
             if number + 1 < self.max_turns and not self._add_observation(observation, ended):
                 self.ended = "tokens"
                 return
+
+    async def _compare(self, place: Place) -> None:
+        """What code and execution tell about the turn at the key step's place; what they leave open is the reward's."""
+        if not self.key.is_there or self.key.turn >= len(self.taken):
+            return
+        turn, before = self.taken[self.key.turn], self.before_key
+
+        async def mine(code: str) -> Effect | None:
+            return await (place.own_effect(before, code) if before is not None else place.key_effect(code))
+
+        self.compared = asdict(await self.key.compare(asdict(turn), mine, place.key_effect))
 
     async def _generate(self) -> tuple[str, bool] | None:
         """The student's next turn: its text, and whether it sampled the template's end of turn. None: it was cut."""
@@ -202,7 +232,11 @@ class Rollout:
             unscored=self.unscored,
             ended=self.ended,
             generated_tokens=sum(self.mask),
-            prefix_differs=self.differs,
+            prefix_differs=self.place is not None and self.place.difference is not None,
+            ran_prefix=self.place is not None and self.place.ran_prefix,
+            has_prefix=bool(self.prefix.steps),
+            skipped_turns=self.skipped,
+            key=self.compared,
         )
         return AgentLoopOutput(
             prompt_ids=self.prompt_ids,

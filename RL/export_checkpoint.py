@@ -1,4 +1,5 @@
-"""The last checkpoint of an RL run as a Hugging Face folder that serving and inference configs can point at.
+"""A checkpoint of an RL run as a Hugging Face folder that serving and inference configs can point at: the last one, or
+with `--which best` the one with the best validation accuracy (`replay.keep_best` keeps it).
 
     cd RL && python export_checkpoint.py --checkpoints output/qwen2.5-7b/checkpoints --output output/qwen2.5-7b/SCoRe_RL
 
@@ -30,9 +31,11 @@ def last_step(checkpoints: Path) -> Path:
     return checkpoints / f"global_step_{tracker.read_text().strip()}"
 
 
-def export(checkpoints: Path, output: Path) -> Path:
-    """Write the folder `output`, replacing it as a whole; returns the step's folder it was made from."""
-    step = last_step(checkpoints)
+def export(checkpoints: Path, output: Path, which: str = "last") -> Path:
+    """Write the folder `output`, replacing it as a whole; returns the folder it was made from. `which`: last, best."""
+    step = checkpoints / "best" if which == "best" else last_step(checkpoints)
+    if not step.is_dir():
+        raise DataError(f"{step} does not exist: no step was both validated and saved (trainer.test_freq, save_freq)")
     source = step / "actor" / "huggingface"
     if not source.is_dir():
         raise DataError(f"{source} does not exist: the checkpoint is not one of verl's FSDP engine")
@@ -66,8 +69,9 @@ def main() -> int:
     parser = cli.parser(__doc__ or "", EXAMPLE, None)
     parser.add_argument("--checkpoints", type=Path, required=True, help="trainer.default_local_dir or a step's folder")
     parser.add_argument("--output", type=Path, required=True, help="folder for the Hugging Face checkpoint")
+    parser.add_argument("--which", choices=("last", "best"), default="last")
     arguments = parser.parse_args()
-    step = export(arguments.checkpoints, arguments.output)
+    step = export(arguments.checkpoints, arguments.output, arguments.which)
     print(f"{arguments.output}: the student of {step.name}")
     return 0
 

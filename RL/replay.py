@@ -1,15 +1,23 @@
 """verl's replay buffer with what SCoRe needs between rollout and update (`trainer.v1.sampler.custom_sampler`).
 
 - Unscored rollouts get the mean of their group's scored ones: with GRPO's baseline their advantage is then zero.
-  Above `unscored_limit` (a share of the step's rollouts) training stops instead of learning from noise.
+  Above `unscored_limit` (a share of the step's rollouts) training stops instead of learning from noise. Rows whose
+  prefix prints something else than recorded move no weight either; they are a matter of the data and do not stop it.
 - A rollout that failed with an unexpected error stops training: it is a bug, not a 0.
 - Shares of tiers and deciding layers, key-step hits, final accuracy and tokens go into verl's loggers.
 - verl polls every 2 s, which on a small model is longer than the step: `poll_interval` is a setting.
 
-`trainer.v1.sampler.sampler_kwargs` may hold `poll_interval`, `unscored_limit`, `filter_groups`, `train_batch_size`.
+- The checkpoint with the best validation accuracy is kept under `best`, whatever verl deletes.
+
+`trainer.v1.sampler.sampler_kwargs` may hold `poll_interval`, `unscored_limit`, `filter_groups`, `train_batch_size`,
+`checkpoints`.
 """
 
+import json
+import os
+import shutil
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import advantage  # noqa: F401  (registers `score_grpo` in the one process that computes advantages)
@@ -54,8 +62,16 @@ def metrics_of(uids: list[str], infos: list[dict[str, Any]], scores: np.ndarray)
         "score/unscored": mean("unscored"),
         "score/answered": mean("answered"),
         "score/prefix_differs": mean("prefix_differs"),
+        "score/prefix_executions": _prefix_executions(uids, infos),
         "score/reward": float(np.mean(scores)),
         "score/generated_tokens": float(sum(info["generated_tokens"] for info in infos)),
+        "score/tokens_per_rollout": mean("generated_tokens"),
+        "score/turns": mean("turns"),
+        # Of the turns from the question on, the share that prefixes spared: 0 in `long_horizon`.
+        "score/horizon_saved": _share(sum(i["skipped_turns"] for i in infos), sum(i["turns"] for i in infos)),
+        "score/without_judge": mean("without_judge"),  # share of the scored whose score needed no model's verdict
+        "score/judge_calls": float(sum(info["judge_calls"] for info in infos)),
+        "score/judge_seconds": float(sum(info["judge_seconds"] for info in infos)),
     }
     scored = [info for info in infos if not info["unscored"]]
     for tier in TIERS:
@@ -69,12 +85,47 @@ def metrics_of(uids: list[str], infos: list[dict[str, Any]], scores: np.ndarray)
     return {name: value for name, value in figures.items() if value is not None}
 
 
+def _share(part: float, rest: float) -> float:
+    return part / (part + rest) if part + rest else 0.0
+
+
+def _prefix_executions(uids: list[str], infos: list[dict[str, Any]]) -> float | None:
+    """How often a prompt's prefix was run in this step; None where no prompt has one."""
+    with_prefix = {uid for uid, info in zip(uids, infos, strict=True) if info["has_prefix"]}
+    return sum(info["ran_prefix"] for info in infos) / len(with_prefix) if with_prefix else None
+
+
+def keep_best(checkpoints: Path, step: int, accuracy: float) -> bool:
+    """Keep the checkpoint of `step`, if there is one, as `checkpoints/best` where `accuracy` is above all before.
+    Its files are hard links: they cost nothing, and stay when verl deletes old checkpoints."""
+    saved, best, record = checkpoints / f"global_step_{step}", checkpoints / "best", checkpoints / "best.json"
+    before = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {"accuracy": -1.0}
+    if not (saved / "actor").is_dir() or accuracy <= before["accuracy"]:
+        return False
+    partial = checkpoints / "best.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(saved / "actor" / "huggingface", partial / "actor" / "huggingface", copy_function=_link)
+    shutil.rmtree(best, ignore_errors=True)
+    partial.rename(best)
+    record.write_text(json.dumps({"step": step, "accuracy": accuracy}) + "\n", encoding="utf-8")
+    return True
+
+
+def _link(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
+    return target
+
+
 class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
     """See the module. Raises `JudgeError` above the limit of unscored rollouts, `ScoreError` for a failed one."""
 
     def __init__(self, *, sampler_kwargs: Any, **keywords: Any):
         own = dict(sampler_kwargs or {})
         self.unscored_limit = float(own.get("unscored_limit", 0.05))
+        self.checkpoints = Path(own["checkpoints"]) if own.get("checkpoints") else None
         filters: dict[str, Any] = {}
         if own.get("filter_groups"):
             filters = {
@@ -98,16 +149,20 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict[str, Any]]:
         """verl's contract: a batch's keys, and metrics."""
         batch, metrics = super().sample(global_steps, partition_id, batch_size)
-        if partition_id != "train":
-            return batch, metrics
         data = tq.kv_batch_get(keys=batch.keys, partition_id=partition_id, select_fields=["rm_scores", "extra_fields"])
         infos = [getattr(fields, "data", fields)["reward_extra_info"] for fields in data["extra_fields"]]
+        if partition_id != "train":
+            correct = [info["final_correct"] for info in infos if info["final_correct"] is not None]
+            if self.checkpoints is not None and correct:
+                # verl has saved this step before it validates it, and hands over all of validation at once.
+                keep_best(self.checkpoints, global_steps, float(np.mean(correct)))
+            return batch, metrics
         token_scores = list(data["rm_scores"].unbind())
         uids = [key.rsplit("_", 2)[0] for key in batch.keys]
         unscored = np.array([bool(info["unscored"]) for info in infos])
         scores = np.array([float(tokens.sum()) for tokens in token_scores])
         if unscored.any():
-            self._check(unscored, infos)
+            self._check(np.array([bool(i["unscored"] and not i["prefix_differs"]) for i in infos]), infos)
             scores = group_means(uids, scores, unscored)
             for tokens, value, replace in zip(token_scores, scores, unscored, strict=True):
                 if replace:
@@ -120,7 +175,7 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
     def _check(self, unscored: np.ndarray, infos: list[dict[str, Any]]) -> None:
         share = float(unscored.mean())
         if share > self.unscored_limit:
-            reason = next(info["unscored_reason"] for info in infos if info["unscored"])
+            reason = next(i["unscored_reason"] for i, is_unscored in zip(infos, unscored, strict=True) if is_unscored)
             raise JudgeError(
                 f"{share:.0%} of this step's rollouts could not be scored (limit {self.unscored_limit:.0%}, "
                 f"trainer.v1.sampler.sampler_kwargs.unscored_limit); the first reason: {reason}"

@@ -17,8 +17,9 @@ class Turn(msgspec.Struct, gc=False):
 
 
 class Row(msgspec.Struct, gc=False):
-    """A row of `*_mps_rl.json`; more keys are kept out. `key_turn` is set by the mode: which of the rollout's turns is
-    compared with the key step."""
+    """A row of `*_mps_rl.json`; more keys are kept out. The last four are set by the conversion: which of the rollout's
+    turns is compared with the key step, the key step's own prompt where the rollout starts elsewhere, what the searches
+    of the prefix returned (None: it has none), and whether a new way is paid."""
 
     prompt: list[Turn]
     gt_answer: str | list[str]
@@ -27,6 +28,9 @@ class Row(msgspec.Struct, gc=False):
     rejected: str = ""
     rejected_observation: str = ""
     key_turn: int = 0
+    key_prefix: list[Turn] = []
+    searches: list[list[str]] | None = None
+    avoid: bool = True
 
     @property
     def question(self) -> str:

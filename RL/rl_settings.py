@@ -1,5 +1,7 @@
 """Settings of the rollout's tools and of the reward; verl's own settings are Hydra's (`configs/score_grpo.yaml`)."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from score.interpreter import InterpreterSettings
@@ -14,12 +16,13 @@ class Limits(Strict):
 
     tokens_per_turn: int | None = Field(default=None, gt=0)
     sessions: int = Field(default=256, gt=0, description="interpreter sessions at a time in one agent-loop worker")
+    code_seconds: float = Field(default=120, gt=0, description="of one episode's steps together, searches not counted")
 
 
 class Reward(Strict):
     """The four tiers (METHOD: the key-step reward). `avoid: false` drops the third, `key_step: false` the second
     and the third; `judge_steps` asks the reward endpoint where code and execution do not tell whether two steps do
-    the same."""
+    the same; `cache` is the file of its verdicts (None: they are kept in memory)."""
 
     correct: float = 1.0
     same_as_teacher: float = 0.5
@@ -28,6 +31,7 @@ class Reward(Strict):
     key_step: bool = True
     avoid: bool = True
     judge_steps: bool = False
+    cache: Path | None = None
 
 
 class RLSettings(Strict):

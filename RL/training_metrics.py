@@ -26,6 +26,13 @@ PLAIN = {  # our name: verl's
     "unscored": "score/unscored",
     "answered": "score/answered",
     "generated_tokens": "score/generated_tokens",
+    "tokens_per_rollout": "score/tokens_per_rollout",
+    "turns": "score/turns",
+    "horizon_saved": "score/horizon_saved",
+    "without_judge": "score/without_judge",
+    "judge_calls": "score/judge_calls",
+    "judge_seconds": "score/judge_seconds",
+    "prefix_executions": "score/prefix_executions",
     "groups_without_advantage": "score/groups_without_advantage",
     "rollout_probs_diff_max": "training/rollout_probs_diff_max",
     "kl": "actor/kl_loss",
@@ -36,12 +43,13 @@ PLAIN = {  # our name: verl's
 
 
 def line(step: int, data: dict[str, Any]) -> dict[str, Any]:
-    """One step's figures; shares of tiers and layers are nested. What a step did not measure is left out."""
+    """One step's figures; shares of tiers and layers are nested. What a step did not measure is left out, but for the
+    validation accuracy, which is null then."""
     validation = next((value for name, value in data.items() if name.startswith(VALIDATION)), None)
     return {
         "step": step,
         **{ours: data[theirs] for ours, theirs in PLAIN.items() if theirs in data},
-        **({"val_accuracy": validation} if validation is not None else {}),
+        "val_accuracy": validation,
         "tiers": {name.removeprefix(TIER): value for name, value in data.items() if name.startswith(TIER)},
         "layers": {name.removeprefix(LAYER): value for name, value in data.items() if name.startswith(LAYER)},
     }

@@ -1,6 +1,7 @@
 """verl's parquet files: the schema of METHOD.md, section 3, written in groups of rows.
 
-`references` and `key_turn` in `extra_info` are ours. The columns are built with the schema's types, so that a value
+`references`, `key_turn`, `avoid`, `key_prefix` and `searches` in `extra_info` are ours (the last two as JSON, for
+reward/keyturn.py). The columns are built with the schema's types, so that a value
 that does not fit it stops the conversion instead of a training run.
 """
 
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rl_rows import Row
@@ -31,6 +33,9 @@ EXTRA = pa.struct(
         ("rejected_step", pa.string()),
         ("rejected_step_obs", pa.string()),
         ("key_turn", pa.int64()),
+        ("avoid", pa.bool_()),
+        ("key_prefix", pa.string()),
+        ("searches", pa.string()),
         ("need_tools_kwargs", pa.bool_()),
         ("tools_kwargs", NONE),
         ("interaction_kwargs", NONE),
@@ -89,6 +94,10 @@ class ParquetFile:
         self._waiting, self._characters = [], 0
 
 
+def as_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode("utf-8")
+
+
 def group(rows: list[Row], split: str, start: int) -> pa.Table:
     """The rows as columns; `start` is the first one's index. Column by column: ten times faster than a dict a row."""
 
@@ -121,6 +130,9 @@ def group(rows: list[Row], split: str, start: int) -> pa.Table:
         "rejected_step": texts([row.rejected for row in rows]),
         "rejected_step_obs": texts([row.rejected_observation.removeprefix(OBSERVATION) for row in rows]),
         "key_turn": pa.array([row.key_turn for row in rows], pa.int64()),
+        "avoid": pa.array([row.avoid for row in rows], pa.bool_()),
+        "key_prefix": texts([as_json(row.key_prefix) for row in rows]),
+        "searches": texts([as_json(row.searches) for row in rows]),
         "need_tools_kwargs": same(False, pa.bool_()),
         "tools_kwargs": nothing,
         "interaction_kwargs": nothing,

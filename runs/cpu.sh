@@ -110,13 +110,10 @@ stage sft_format sft_format
 stage sft_train train bc sft SCoRe_SFT.yaml data
 
 # 3. SCoRe-RL: short rollouts from the verified prefixes
-rl_format() {
-  (cd MPS && $PYTHON format/SCoRe_RL_convert.py --config ../configs/miniature/format.yaml)
-  (cd RL && $PYTHON SCoRe_Script/data_preprocess/convert_parquet.py --config ../configs/miniature/RL_parquet.yaml)
-}
+rl_format() { (cd MPS && $PYTHON format/SCoRe_RL_convert.py --config ../configs/miniature/format.yaml); }
 rl_train() {
   expert
-  (cd RL && bash SCoRe_Script/run_miniature_cpu.sh 2>&1 | $PYTHON -u -m score.trainer_log "$RUN/log/train_rl.log" "training rl (steps)")
+  bash RL/SCoRe_Script/run_cpu_miniature.sh standard "$SEED" 2>&1 | $PYTHON -u -m score.trainer_log "$RUN/log/train_rl.log" "training rl (steps)"
 }
 stage rl_format rl_format
 stage rl_train rl_train

@@ -53,6 +53,14 @@ def json_object(text: str, tolerated: Counter[str] | None = None) -> dict[str, A
     return None
 
 
+def quoted(text: str) -> str:
+    """Text of a model's making as data in a prompt: no line of it can pass for a section of ours or for a turn of the
+    chat. One plain line stays as it is; of several, each starts with `> `."""
+    text = text.replace("<|", "< |")  # servers read `<|im_end|>` in a message as the end of the turn
+    lines = text.splitlines() or [""]
+    return lines[0] if len(lines) == 1 else "\n".join(f"> {line}" for line in lines)
+
+
 class Judge:
     """Compares answers with references. `decided` counts who decided: a rule's name or the model; `tolerated` and
     `asked_again` count the model's replies that were not as asked. `sampling` goes over the endpoint's."""
@@ -81,7 +89,7 @@ class Judge:
         if self.endpoint is None:
             raise JudgeError("only a model can decide this, and no judge endpoint is configured (endpoints.judge)")
         listed = references[0] if len(references) == 1 else "\n".join(f"- {reference}" for reference in references)
-        prompt = f"Question:\n{question}\n\nReference answer:\n{listed}\n\nCandidate answer:\n{answer}"
+        prompt = f"Question:\n{question}\n\nReference answer:\n{listed}\n\nCandidate answer:\n{quoted(answer)}"
         messages: list[Message] = [self._system, {"role": "user", "content": prompt}]
         said = ""
         for _ in range(ATTEMPTS):

@@ -1,8 +1,11 @@
-# Sourced by the launchers: `launch CONFIG KEY=VALUE...` starts verl with RL/configs/CONFIG.yaml.
+# Sourced by the launchers: `launch CONFIG KEY=VALUE...` trains with verl and RL/configs/CONFIG.yaml, then leaves the
+# student as a Hugging Face checkpoint in EXPORT, with metrics.jsonl beside it.
 #
-# A launcher sets MODEL, DATA (folder with train.parquet and val.parquet), OUTPUT and SETTINGS (RL/rl_settings.py) and
-# says what is particular to its machine. Each variable of the table below that is set overrides its key; what the
+# A launcher sets MODEL, DATA (folder with train.parquet and val.parquet), OUTPUT, EXPORT and SETTINGS (rl_settings.py)
+# and says what is particular to its machine. Each variable of the table below that is set overrides its key; what the
 # user typed behind the launcher (Hydra overrides) comes last and wins. --dry-run prints the composed config.
+# EXPORT_FROM=best exports the checkpoint with the best validation instead of the last. RESTARTS=n starts a run that
+# failed (a worker died) again from its last checkpoint, at most n times, each time only if it got further than before.
 RL_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 VARIABLES="
@@ -23,9 +26,12 @@ SAVE_FREQ=trainer.save_freq
 TEST_FREQ=trainer.test_freq
 GPUS=trainer.n_gpus_per_node
 NODES=trainer.nnodes
+GPU_MEMORY=actor_rollout_ref.rollout.gpu_memory_utilization
+TOOL_CONFIG=actor_rollout_ref.rollout.multi_turn.tool_config_path
 NAME=trainer.experiment_name
 NORM_BY_STD=algorithm.norm_adv_by_std_in_grpo
 NEGATIVE_SCALE=algorithm.score_grpo.negative_scale
+CREDIT=algorithm.score_grpo.credit
 FILTER_GROUPS=algorithm.filter_groups.enable
 BYPASS=algorithm.rollout_correction.bypass_mode
 UNSCORED_LIMIT=trainer.v1.sampler.sampler_kwargs.unscored_limit
@@ -41,6 +47,10 @@ from_variables() { # prints a Hydra override for each variable that is set
     awk "BEGIN {exit !($KL > 0)}" && echo actor_rollout_ref.actor.use_kl_loss=true || echo actor_rollout_ref.actor.use_kl_loss=false
     echo actor_rollout_ref.actor.kl_loss_coef="$KL"
   fi
+  if [ -n "${LORA:-}" ]; then # its rank; the rollout then reads the base model itself
+    printf '%s\n' actor_rollout_ref.model.lora_rank="$LORA" actor_rollout_ref.model.lora_alpha=$((2 * LORA)) \
+      actor_rollout_ref.rollout.load_format=safetensors
+  fi
   if [ -n "${SEED:-}" ]; then
     printf '%s\n' data.seed="$SEED" actor_rollout_ref.rollout.seed="$SEED" actor_rollout_ref.actor.data_loader_seed="$SEED"
   fi
@@ -53,13 +63,23 @@ launch() {
   mapfile -t overrides < <(from_variables)
   export SCORE_RL_ROOT=$RL_ROOT SCORE_RL_SETTINGS=$(realpath -m "$SETTINGS")
   export PYTHONPATH=$RL_ROOT:$(dirname "$RL_ROOT")${PYTHONPATH:+:$PYTHONPATH}
-  export RAY_USAGE_STATS_ENABLED=0
-  local log=$OUTPUT/log/verl_$(date +%Y%m%d_%H%M%S).jsonl # one a start: metrics.py joins those of a resumed run
+  export RAY_USAGE_STATS_ENABLED=0 SCORE_RL_CACHE=${SCORE_RL_CACHE:-$OUTPUT/judge_cache_$(hostname).sqlite}
+  local log=$OUTPUT/log/verl_$(date +%Y%m%d_%H%M%S).jsonl # one a start: training_metrics.py joins those of a resumed run
   export VERL_FILE_LOGGER_PATH=$log
   local command=(python -m verl.trainer.main_ppo --config-dir "$RL_ROOT/configs" --config-name "$config"
     data.train_files="$DATA/train.parquet" data.val_files="$DATA/val.parquet" trainer.default_local_dir="$OUTPUT/checkpoints"
     "${overrides[@]}" "${arguments[@]}" hydra.run.dir="$OUTPUT/log/hydra")
   if [ -n "$dry" ]; then "${command[@]}" --cfg job --resolve; return; fi
   mkdir -p "$OUTPUT/log"
-  "${command[@]}"
+  local tracker=$OUTPUT/checkpoints/latest_checkpointed_iteration.txt left=${RESTARTS:-0} before
+  while true; do
+    before=$(cat "$tracker" 2> /dev/null || echo 0)
+    if "${command[@]}"; then break; fi
+    if [ "$left" -le 0 ] || [ "$(cat "$tracker" 2> /dev/null || echo 0)" -le "$before" ]; then return 1; fi
+    left=$((left - 1))
+    echo "the run failed; it goes on from step $(cat "$tracker") ($left more restarts)" >&2
+    VERL_FILE_LOGGER_PATH=$OUTPUT/log/verl_$(date +%Y%m%d_%H%M%S).jsonl
+  done
+  python "$RL_ROOT/export_checkpoint.py" --checkpoints "$OUTPUT/checkpoints" --output "$EXPORT" --which "${EXPORT_FROM:-last}"
+  python "$RL_ROOT/training_metrics.py" --log "$OUTPUT/log" --output "$EXPORT/metrics.jsonl"
 }

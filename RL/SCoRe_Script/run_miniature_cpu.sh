@@ -26,6 +26,3 @@ export OMP_NUM_THREADS=1 TQ_NUM_THREADS=1 VERL_CPU_TRAIN_THREADS=${VERL_CPU_TRAI
 ray_directory=$(mktemp -d /tmp/score_ray.XXXXXX) # Ray's sockets need a short path
 trap 'rm -rf "$ray_directory"' EXIT
 launch miniature_cpu +ray_kwargs.ray_init._temp_dir="$ray_directory" "$@"
-for argument in "$@"; do [ "$argument" != --dry-run ] || exit 0; done
-python "$RL_ROOT/export_checkpoint.py" --checkpoints "$OUTPUT/checkpoints" --output "$EXPORT"
-python "$RL_ROOT/training_metrics.py" --log "$OUTPUT/log" --output "$EXPORT/metrics.jsonl"

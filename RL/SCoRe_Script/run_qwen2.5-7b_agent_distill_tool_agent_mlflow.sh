@@ -16,7 +16,4 @@ SETTINGS=${SETTINGS:-$RL_ROOT/configs/RL.yaml}
 BACKEND=${BACKEND:-sglang} # or vllm
 export MLFLOW_TRACKING_URI=${MLFLOW_TRACKING_URI:-sqlite:///$OUTPUT/mlruns.db}
 
-launch score_grpo actor_rollout_ref.rollout.trace.backend=mlflow actor_rollout_ref.rollout.trace.token2text=true "$@"
-for argument in "$@"; do [ "$argument" != --dry-run ] || exit 0; done
-python "$RL_ROOT/export_checkpoint.py" --checkpoints "$OUTPUT/checkpoints" --output "$EXPORT"
-python "$RL_ROOT/training_metrics.py" --log "$OUTPUT/log" --output "$EXPORT/metrics.jsonl"
+launch score_grpo "$@"

@@ -7,92 +7,124 @@ A verdict that cannot be had leaves the rollout unscored: `unscored` is 1 and th
 `replay.ScoreReplayBuffer` has put the group's mean in its place.
 """
 
-import asyncio
 import logging
-from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rl_settings import RLSettings
 
+from reward.guard import refused
 from reward.judge import StepJudge
+from reward.keyturn import key_turn_of, rendered
 from reward.sameness import same_step
 from reward.tiers import Evidence, KeyStep, Sameness, Score, score
+from reward.verdicts import Costs, Verdicts
 from score.answers import Equivalence
-from score.dialogue import render_plan, render_step
 from score.errors import JudgeError, ProviderError
 from score.judging import Judge
 from score.llm import Endpoint
 from score.settings import load_settings
-from score.trajectory import Step, Verdict
 
 _log = logging.getLogger(__name__)
-_REMEMBERED = 50_000
+UNKNOWN = Sameness(None, "undecided")
+
+
+@dataclass
+class Scored:
+    """A rollout's score, and what its judge cost; `key_step_hit` is None where the row has no key step."""
+
+    score: Score
+    key_step_hit: bool | None
+    costs: Costs = field(default_factory=Costs)
 
 
 class Scorer:
-    """Scores rollouts, many at once; identical answers to a question are judged once."""
+    """Scores rollouts, many at once; a question to the judge is asked once. Call `close` at the end."""
 
     def __init__(self, settings: RLSettings):
         self.settings = settings.reward
         endpoint = Endpoint("reward", settings.endpoints.reward) if settings.endpoints.reward else None
-        self.judge = Judge(Equivalence(), endpoint)
+        self.equivalence = Equivalence()
+        self.judge = Judge(self.equivalence, endpoint)
         self.step_judge = StepJudge(endpoint) if endpoint and settings.reward.judge_steps else None
-        self._verdicts: OrderedDict[tuple[str, str], asyncio.Future[Verdict]] = OrderedDict()
+        self.verdicts = Verdicts(settings.reward.cache)
+        self._model = endpoint.settings.model if endpoint else ""
+        self._by_rule: dict[tuple[str, str], tuple[bool | None, str]] = {}
 
-    async def verdict(self, question: str, references: list[str], answer: str) -> Verdict:
-        """Raises `JudgeError` or `ProviderError`; a failure is not remembered."""
+    async def close(self) -> None:
+        self.equivalence.close()
+        self.verdicts.close()
+        if self.judge.endpoint is not None:
+            await self.judge.endpoint.close()
+
+    async def answer(self, question: str, references: list[str], answer: str, costs: Costs) -> tuple[bool | None, str]:
+        """Whether the answer is right (None: it is no answer) and the layer that decided.
+        Raises `JudgeError` or `ProviderError`."""
+        if (why := refused(references, answer)) is not None:
+            return None, f"no answer: {why}"
         key = (question, answer)
-        if key not in self._verdicts:
-            asked = asyncio.ensure_future(self.judge.verdict(question, references, answer))
-            self._verdicts[key] = asked
-            if len(self._verdicts) > _REMEMBERED:
-                self._verdicts.popitem(last=False)
-        try:
-            return await asyncio.shield(self._verdicts[key])
-        except (JudgeError, ProviderError):
-            self._verdicts.pop(key, None)
-            raise
+        if key not in self._by_rule:
+            match = await self.equivalence.equal(references, answer, question)
+            if len(self._by_rule) > 50_000:
+                self._by_rule.clear()
+            self._by_rule[key] = match.equal, match.by
+        equal, by = self._by_rule[key]
+        if equal is not None:
+            return equal, by
 
-    async def score(self, info: dict[str, Any]) -> Score:
+        async def ask() -> dict[str, Any]:
+            return {"same": (await self.judge.by_model(question, references, answer)).correct}
+
+        found = await self.verdicts.once(("answer", self._model, question, *references, "", answer), ask, costs)
+        return bool(found["same"]), "judge"
+
+    async def same(self, question: str, ours: KeyStep, theirs: KeyStep, costs: Costs) -> Sameness:
+        """The step judge's word. Raises `JudgeError` or `ProviderError`."""
+        judge = self.step_judge
+        if judge is None:
+            return UNKNOWN
+
+        async def ask() -> dict[str, Any]:
+            return {"same": await judge.same(question, ours, theirs)}
+
+        steps = (ours.turn, ours.observation, theirs.turn, theirs.observation)
+        return Sameness(
+            bool((await self.verdicts.once(("step", self._model, question, *steps), ask, costs))["same"]), "judge"
+        )
+
+    async def score(self, info: Mapping[str, Any]) -> Scored:
         """Raises `JudgeError` or `ProviderError` where a judge is needed and gives no verdict."""
-        episode = info["episode"]
-        question, answer = info["question"], episode["answer"]
-        right, layer = None, ""
-        if answer is not None:
-            verdict = await self.verdict(question, list(info["references"]), answer)
-            right, layer = verdict.correct, verdict.by
-        turns, place = episode["turns"], int(info.get("key_turn") or 0)
-        turn = turns[place] if place < len(turns) else None
+        episode, question, costs = info["episode"], info["question"], Costs()
+        right, layer = None, "no answer"
+        if episode["answer"] is not None:
+            right, layer = await self.answer(question, list(info["references"]), episode["answer"], costs)
+        settings = self.settings if info.get("avoid", True) else self.settings.model_copy(update={"avoid": False})
+        key = key_turn_of(info)
+        turns = episode["turns"]
+        turn = turns[key.turn] if key.turn < len(turns) else None
         evidence = Evidence(
             answer_right=right,
             answer_layer=layer,
-            has_key_step=bool(info["chosen_step"]),
+            has_key_step=key.is_there,
             has_key_turn=turn is not None,
             key_turn_is_answer=bool(turn and turn["is_finished"]),
         )
-        chosen = KeyStep(info["chosen_step"], info["chosen_step_obs"])
-        rejected = KeyStep(info["rejected_step"], info["rejected_step_obs"])
-        if turn is None or not evidence.has_key_step:
-            unknown = Sameness(None, "undecided")
-            return score(evidence, self.settings, lambda: unknown, lambda: unknown)
-        ours = KeyStep(_rendered(turn), turn["observation"])
-        # Only what the rules leave open is asked of a model, and only where the tier depends on it.
-        teacher = same_step(ours, chosen)
-        mistake = same_step(ours, rejected)
-        if right is False and not turn["is_finished"] and self.step_judge is not None:
-            if teacher.same is None:
-                teacher = await self.step_judge.same(question, ours, chosen)
-            if not teacher.same and mistake.same is None:
-                mistake = await self.step_judge.same(question, ours, rejected)
-        made = score(evidence, self.settings, lambda: teacher, lambda: mistake)
-        return Score(made.score, made.tier, made.layer, bool(teacher.same))
-
-
-def _rendered(turn: dict[str, Any]) -> str:
-    if turn["plan"] is not None:
-        return render_plan(turn["plan"])
-    return render_step(Step(thought=turn["thought"], code=turn["code"]))
+        teacher = mistake = UNKNOWN
+        if turn is not None and key.is_there:
+            ours, compared = rendered(turn), episode.get("key")
+            # The agent loop has compared by code and execution; without it the recorded prints have to do.
+            teacher = Sameness(**compared["teacher"]) if compared else same_step(ours, key.chosen)
+            mistake = Sameness(**compared["mistake"]) if compared else same_step(ours, key.rejected)
+            # Only what is left open is asked of a model, and only where the tier depends on it.
+            if right is False and not turn["is_finished"] and settings.key_step:
+                if teacher.same is None:
+                    teacher = await self.same(question, ours, key.chosen, costs)
+                if not teacher.same and mistake.same is None and settings.avoid:
+                    mistake = await self.same(question, ours, key.rejected, costs)
+        made = score(evidence, settings, teacher, mistake)
+        return Scored(made, bool(teacher.same) if key.is_there else None, costs)
 
 
 _scorers: dict[str, Scorer] = {}
@@ -124,16 +156,23 @@ async def compute_score(
             reason = f"{error.kind}: {error}"
     if reason is not None:
         _log.warning("a rollout is unscored: %s", reason)
-    has_key_step = bool(extra_info["chosen_step"])
+    hit = made.key_step_hit if made else None
     return {
-        "score": made.score if made else 0.0,
+        "score": made.score.score if made else 0.0,
         "unscored": float(made is None),
         "unscored_reason": reason or "",
-        "tier": made.tier if made else "unscored",
-        "layer": made.layer if made else "unscored",
-        "final_correct": float(made.tier == "correct") if made else None,
-        "key_step_hit": float(bool(made.key_step_hit)) if made and has_key_step else None,
+        "tier": made.score.tier if made else "unscored",
+        "layer": made.score.layer if made else "unscored",
+        "final_correct": float(made.score.tier == "correct") if made else None,
+        "key_step_hit": None if hit is None else float(hit),
         "answered": float(episode["answer"] is not None),
         "generated_tokens": float(episode["generated_tokens"]),
+        "turns": float(len(episode["turns"])),
+        "skipped_turns": float(episode.get("skipped_turns", 0)),
         "prefix_differs": float(episode["prefix_differs"]),
+        "ran_prefix": float(episode.get("ran_prefix", False)),
+        "has_prefix": float(episode.get("has_prefix", False)),
+        "without_judge": float(made.costs.questions == 0) if made else None,
+        "judge_calls": float(made.costs.calls) if made else 0.0,
+        "judge_seconds": made.costs.seconds if made else 0.0,
     }

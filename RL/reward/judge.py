@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from reward.tiers import KeyStep, Sameness
+from reward.tiers import KeyStep
 from score.dialogue import Message, render_observation
 from score.errors import JudgeError
-from score.judging import json_object
+from score.judging import json_object, quoted
 from score.llm import Endpoint
 
 PROMPT = Path(__file__).with_name("same_step.txt")
@@ -19,13 +19,14 @@ class StepJudge:
         self.endpoint = endpoint
         self._system: Message = {"role": "system", "content": PROMPT.read_text(encoding="utf-8").strip()}
 
-    async def same(self, question: str, ours: KeyStep, theirs: KeyStep) -> Sameness:
+    async def same(self, question: str, ours: KeyStep, theirs: KeyStep) -> bool:
         """Raises `JudgeError` without a readable verdict, `ProviderError` from the endpoint."""
-        steps = [f"{step.turn}\n{render_observation(step.observation)}" for step in (theirs, ours)]
+        # A line between, so that each step is quoted as several lines, its end included.
+        steps = [quoted(f"{step.turn}\n{render_observation(step.observation)}") for step in (theirs, ours)]
         prompt = f"Question:\n{question}\n\nStep A:\n{steps[0]}\n\nStep B:\n{steps[1]}"
         messages: list[Message] = [self._system, {"role": "user", "content": prompt}]
         for _ in range(ATTEMPTS):
             reply = json_object((await self.endpoint.chat(messages)).text)
             if reply is not None and isinstance(reply.get("same"), bool):
-                return Sameness(reply["same"], "judge")
+                return bool(reply["same"])
         raise JudgeError(f"{self.endpoint} gave no readable verdict on a step in {ATTEMPTS} replies")

@@ -1,15 +1,24 @@
 """The rollout's tokens are the chat template's, its mask is on what was sampled, its prefix runs once."""
 
 import asyncio
+import copy
+import json
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from agent_loop import Rollout
-from rl_settings import RLSettings
+from replay import metrics_of
+from rl_settings import Limits, RLSettings
 from turns import Turns
+from verl.tools.base_tool import BaseTool
+from verl.tools.function_tool import FunctionTool
+from verl.tools.schemas import OpenAIFunctionToolSchema, ToolResponse
+from verl_tools import as_functions
 from workbench import Workbench
 
+from score.dialogue import UNREADABLE as UNREADABLE_OBSERVATION
 from score.interpreter import InterpreterSettings
 
 QUESTION = [{"role": "user", "content": "Ann has 3 apples and buys 4 more. How many?"}]
@@ -34,14 +43,23 @@ class Scripted:
 
 
 def settings() -> RLSettings:
-    return RLSettings(interpreter=InterpreterSettings(preload=["math"], step_timeout_s=5))
+    interpreter = InterpreterSettings(preload=["math"], step_timeout_s=5)
+    return RLSettings(interpreter=interpreter, limits=Limits(code_seconds=0.5))
 
 
-def rollouts(tokenizer: Any, messages: list[Any], scripts: list[list[str]], room: int = 400, **scripted: Any) -> Any:
+def rollouts(
+    tokenizer: Any,
+    messages: list[Any],
+    scripts: list[list[str]],
+    room: int = 400,
+    info: Any = None,
+    tools: Any = (),
+    **scripted: Any,
+) -> Any:
     """Run one rollout for each script, all of one prompt at once; returns (outputs, workbench)."""
 
     async def run() -> Any:
-        bench = Workbench(settings())
+        bench = Workbench(settings(), as_functions(tools))
         verl = SimpleNamespace(
             response_length=room, prompt_length=400, multi_turn=SimpleNamespace(max_assistant_turns=8)
         )
@@ -56,10 +74,10 @@ def rollouts(tokenizer: Any, messages: list[Any], scripts: list[list[str]], room
                 )
                 for script in scripts
             ]
-            running = [Rollout(loop, {}, messages, "prompt").run() for loop in loops]  # type: ignore[arg-type]
+            running = [Rollout(loop, {}, messages, "prompt", info).run() for loop in loops]  # type: ignore[arg-type]
             return await asyncio.gather(*running), bench
         finally:
-            bench._interpreter.close()
+            await bench.close()
 
     return asyncio.run(run())
 
@@ -68,20 +86,45 @@ def one(tokenizer: Any, messages: list[Any], script: list[str], **more: Any) -> 
     return rollouts(tokenizer, messages, [script], **more)[0][0]
 
 
-def test_a_full_rollout_is_what_the_chat_template_writes(tokenizer: Any) -> None:
-    done = one(tokenizer, QUESTION, [PLAN, STEP, ANSWER])
-    messages = [
-        *QUESTION,
-        {"role": "assistant", "content": PLAN},
-        {"role": "user", "content": "Observation: None"},
-        {"role": "assistant", "content": STEP},
-        {"role": "user", "content": "Observation: 7"},
-        {"role": "assistant", "content": ANSWER},
-    ]
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    whole = tokenizer.encode(text.removesuffix("\n"), add_special_tokens=False)
+@pytest.fixture(params=["miniature", "qwen2.5"])
+def any_template(request: pytest.FixtureRequest, tokenizer: Any) -> Any:
+    """The tokenizer with the miniature's chat template, and with the one that LLaMA-Factory has for Qwen2.5 (`qwen`,
+    which SFT trains with): Qwen2.5's own is not among the installed packages."""
+    if request.param == "miniature":
+        return tokenizer
+    from llamafactory.data.template import TEMPLATES
+
+    other = copy.deepcopy(tokenizer)
+    other.chat_template = TEMPLATES["qwen"]._get_jinja_template(other)
+    assert other.chat_template != tokenizer.chat_template
+    return other
+
+
+BLANK_LINES = "<thought>\u00fcber 1 < 2.</thought><code>print('x' + chr(10) * 2 + ' y')\n</code>"
+
+
+@pytest.mark.parametrize(
+    "replies, observations",
+    [
+        ([PLAN, STEP, ANSWER], ["None", "7"]),
+        ([STEP, UNREADABLE, ANSWER], ["7", UNREADABLE_OBSERVATION]),
+        ([PLAN, BLANK_LINES, ANSWER.replace("(a)", "(1)")], ["None", "x\n\n y"]),
+    ],
+    ids=["plan and steps", "no plan, an unreadable turn", "blank lines and spaces in an observation"],
+)
+def test_a_full_rollout_is_what_the_chat_template_writes(
+    any_template: Any, replies: list[str], observations: list[str]
+) -> None:
+    done = one(any_template, QUESTION, replies)
+    messages = [*QUESTION]
+    for reply, observation in zip(replies, [*observations, None], strict=True):
+        messages.append({"role": "assistant", "content": reply})
+        if observation is not None:
+            messages.append({"role": "user", "content": f"Observation: {observation}"})
+    text = any_template.apply_chat_template(messages, tokenize=False)
+    whole = any_template.encode(text.removesuffix("\n"), add_special_tokens=False)
     assert done.prompt_ids + done.response_ids == whole
-    assert done.extra_fields["episode"]["answer"] == "7"
+    assert done.extra_fields["episode"]["ended"] == "answer"
 
 
 def test_the_mask_is_on_exactly_what_the_student_sampled(tokenizer: Any) -> None:
@@ -125,22 +168,128 @@ def test_a_cut_turn_ends_the_episode_without_running_anything(tokenizer: Any) ->
     assert len(done.response_ids) == 5 and done.response_mask == [1] * 5
 
 
-def test_the_prefix_runs_once_for_all_rollouts_of_a_prompt(tokenizer: Any) -> None:
-    prefix = [
-        *QUESTION,
-        {"role": "assistant", "content": PLAN},
-        {"role": "user", "content": "Observation: None"},
-        {"role": "assistant", "content": STEP},
-        {"role": "user", "content": "Observation: 7"},
+PREFIX = [
+    *QUESTION,
+    {"role": "assistant", "content": PLAN},
+    {"role": "user", "content": "Observation: None"},
+    {"role": "assistant", "content": STEP},
+    {"role": "user", "content": "Observation: 7"},
+]
+KEY_STEP = {
+    "chosen_step": "<thought>t</thought><code>twice = a * 2</code>",
+    "rejected_step": "<thought>t</thought><code>twice = a + 2</code>",
+}
+
+
+def info_of(outputs: list[Any]) -> list[dict[str, Any]]:
+    """What the reward would tell the replay buffer, as far as the metrics of this test need it."""
+    shared = {"unscored": 0.0, "tier": "nothing", "layer": "ast", "judge_calls": 0.0, "judge_seconds": 0.0}
+    return [
+        shared
+        | {name: float(output.extra_fields["episode"][name]) for name in ("ran_prefix", "has_prefix", "skipped_turns")}
+        | {"generated_tokens": 1.0, "turns": 2.0}
+        for output in outputs
     ]
+
+
+def test_the_prefix_runs_once_for_all_rollouts_of_a_prompt(tokenizer: Any) -> None:
     change = "<thought>t</thought><code>a = a + {}\nprint(a)</code>"
-    scripts = [[change.format(number), ANSWER] for number in range(8)]
-    outputs, bench = rollouts(tokenizer, prefix, scripts)
+    scripts = [[change.format(number), ANSWER] for number in range(16)]
+    outputs, bench = rollouts(tokenizer, PREFIX, scripts, info=KEY_STEP)
     episodes = [output.extra_fields["episode"] for output in outputs]
-    assert [episode["unscored"] for episode in episodes] == [None] * 8
-    assert [episode["answer"] for episode in episodes] == [str(7 + number) for number in range(8)]
+    assert [episode["unscored"] for episode in episodes] == [None] * 16
+    assert [episode["answer"] for episode in episodes] == [str(7 + number) for number in range(16)]
     assert bench.prefixes_run == 1
     assert not any(episode["prefix_differs"] for episode in episodes)
+    figures = metrics_of(["prompt"] * 16, info_of(outputs), np.zeros(16))
+    assert figures["score/prefix_executions"] == 1.0
+    assert figures["score/horizon_saved"] == 0.5  # the plan and a step, of four turns
+
+
+@pytest.mark.parametrize(
+    "step, teacher, mistake",
+    [
+        ("double = 14", (True, "execution"), (False, "execution")),
+        ("x = a * 2", (True, "ast"), (False, "execution")),
+        ("nine = 2 + a", (False, "execution"), (True, "execution")),
+        ("import math", (None, "undecided"), (None, "undecided")),
+    ],
+)
+def test_the_key_turn_is_compared_by_running_all_steps_from_the_prefix(
+    tokenizer: Any, step: str, teacher: Any, mistake: Any
+) -> None:
+    script = [f"<thought>t</thought><code>{step}</code>", ANSWER]
+    found = rollouts(tokenizer, PREFIX, [script], info=KEY_STEP)[0][0].extra_fields["episode"]["key"]
+    assert (found["teacher"]["same"], found["teacher"]["layer"]) == teacher
+    assert (found["mistake"]["same"], found["mistake"]["layer"]) == mistake
+
+
+def test_in_long_horizons_the_turn_at_the_key_steps_place_is_compared(tokenizer: Any) -> None:
+    info = {**KEY_STEP, "key_turn": 2, "key_prefix": json.dumps(PREFIX)}
+    script = [PLAN, "<thought>t</thought><code>k = 3 + 4</code>", "<thought>t</thought><code>z = k + k</code>"]
+    script += [ANSWER.replace("(a)", "(z)")]
+    outputs, bench = rollouts(tokenizer, QUESTION, [script] * 4, info=info)
+    for output in outputs:
+        found = output.extra_fields["episode"]["key"]
+        assert (found["teacher"]["same"], found["mistake"]["same"]) == (True, False)
+    assert bench.prefixes_run == 1
+
+
+def test_a_prefix_that_prints_something_else_leaves_its_rollouts_unscored(tokenizer: Any) -> None:
+    changed = [*PREFIX[:-1], {"role": "user", "content": "Observation: 8"}]
+    episode = one(tokenizer, changed, [ANSWER]).extra_fields["episode"]
+    assert episode["prefix_differs"] and episode["unscored"].startswith("prefix:")
+
+
+def test_an_episode_whose_code_runs_too_long_ends_without_an_answer(tokenizer: Any) -> None:
+    slow = "<thought>t</thought><code>import time\ntime.sleep(0.6)</code>"
+    episode = one(tokenizer, QUESTION, [PLAN, slow, ANSWER]).extra_fields["episode"]
+    assert (episode["ended"], episode["answer"], episode["unscored"]) == ("time", None, None)
+
+
+class Doubler(BaseTool):  # type: ignore[misc]
+    """A stateful tool in verl's style, as `tool_config_path` makes them."""
+
+    released = 0
+
+    async def execute(self, instance_id: str, parameters: dict[str, Any], **_: Any) -> Any:
+        return ToolResponse(text=str(2 * parameters["n"] + (parameters.get("more") or 0))), 0.0, {}
+
+    async def release(self, instance_id: str, **_: Any) -> None:
+        Doubler.released += 1
+
+
+def schema(name: str) -> Any:
+    properties = {"more": {"type": "integer"}, "n": {"type": "integer"}}
+    parameters = {"type": "object", "properties": properties, "required": ["n"]}
+    function = {"name": name, "description": "Doubles.", "parameters": parameters}
+    return OpenAIFunctionToolSchema.model_validate({"type": "function", "function": function})
+
+
+async def broken(**_: Any) -> str:
+    raise ConnectionError("the back end is down")
+
+
+@pytest.mark.parametrize("call, answer", [("double(4)", "8"), ("double(n=4, more=1)", "9"), ("plain(3)", "n is 3")])
+def test_tools_of_verls_tool_config_are_functions_for_the_students_code(tokenizer: Any, call: str, answer: str) -> None:
+    async def plain(n: int) -> str:
+        return f"n is {n}"
+
+    tools = [Doubler({}, schema("double")), FunctionTool("plain", plain, schema("plain"), is_async=True)]
+    script = [f"<thought>t</thought><code>r = {call}\nfinal_answer_print(r)</code>"]
+    Doubler.released = 0
+    episode = rollouts(tokenizer, QUESTION, [script], tools=tools)[0][0].extra_fields["episode"]
+    assert (episode["answer"], episode["unscored"]) == (answer, None)
+    assert Doubler.released == (1 if "double" in call else 0)
+
+
+def test_a_tool_that_breaks_leaves_the_rollout_unscored_and_misuse_does_not(tokenizer: Any) -> None:
+    tools = [FunctionTool("plain", broken, schema("plain"), is_async=True)]
+    good = [PLAN, "<thought>t</thought><code>plain(1)</code>"]
+    misuse = [PLAN, "<thought>t</thought><code>plain()</code>", ANSWER.replace("(a)", "(1)")]
+    used, misused = rollouts(tokenizer, QUESTION, [good, misuse], tools=tools)[0]
+    assert "back end is down" in used.extra_fields["episode"]["unscored"]
+    assert misused.extra_fields["episode"]["unscored"] is None
 
 
 def test_an_interpreter_that_is_gone_leaves_the_rollout_unscored(tokenizer: Any) -> None:

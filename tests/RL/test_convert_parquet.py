@@ -36,7 +36,11 @@ def convert(folder: Path, rows: Any, *arguments: str) -> subprocess.CompletedPro
     (folder / "rl.json").write_text(json.dumps(rows))
     command = [sys.executable, str(SCRIPT), "--input", str(folder / "rl.json"), "--output", str(folder / "out")]
     return subprocess.run(
-        [*command, "--set", "tokenizer=null", *arguments], capture_output=True, text=True, cwd=ROOT / "RL", timeout=60
+        [*command, "--set", "tokenizer=null", "--set", "interpreter.preload=[math]", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT / "RL",
+        timeout=60,
     )
 
 

@@ -1,10 +1,14 @@
-"""Unscored rollouts carry no advantage, and negative advantages can be scaled."""
+"""Unscored rollouts carry no advantage, negative advantages can be scaled, the best checkpoint is kept."""
+
+import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from advantage import group_advantages
-from replay import ScoreReplayBuffer, group_means
+from advantage import credited, group_advantages
+from replay import ScoreReplayBuffer, group_means, keep_best
 
 from score.errors import JudgeError
 
@@ -32,3 +36,32 @@ def test_too_many_unscored_rollouts_stop_training() -> None:
     infos = [{"unscored": 1.0, "unscored_reason": "judge: timed out"}, {"unscored": 0.0, "unscored_reason": ""}]
     with pytest.raises(JudgeError, match="50%.*timed out"):
         buffer._check(np.array([True, False]), infos)
+
+
+def test_what_a_key_step_earned_can_be_credited_to_its_turn_alone() -> None:
+    mask = torch.tensor([[1, 1, 0, 0, 1, 0]] * 3)
+    scores = torch.tensor([1.0, 0.5, 0.0])
+    advantages = torch.tensor([2.0, 1.0, -3.0])
+    assert credited(advantages, scores, mask, key_turn=False).tolist() == [
+        [2, 2, 0, 0, 2, 0], [1, 1, 0, 0, 1, 0], [-3, -3, 0, 0, -3, 0]
+    ]  # fmt: skip
+    assert credited(advantages, scores, mask, key_turn=True).tolist() == [
+        [2, 2, 0, 0, 2, 0], [1, 1, 0, 0, 0, 0], [-3, -3, 0, 0, -3, 0]
+    ]  # fmt: skip
+
+
+def test_the_best_checkpoint_by_validation_outlives_verls_own_deletions(tmp_path: Path) -> None:
+    def save(step: int) -> None:
+        folder = tmp_path / f"global_step_{step}" / "actor" / "huggingface"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_text(f"weights of step {step}")
+
+    kept = []
+    for step, accuracy in ((2, 0.4), (4, 0.6), (6, 0.5)):
+        save(step)
+        kept.append(keep_best(tmp_path, step, accuracy))
+        shutil.rmtree(tmp_path / f"global_step_{step}")
+    assert kept == [True, True, False]
+    assert not keep_best(tmp_path, 8, 0.9)  # validated, but not saved
+    assert (tmp_path / "best" / "actor" / "huggingface" / "model.safetensors").read_text() == "weights of step 4"
+    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 4, "accuracy": 0.6}

@@ -4,11 +4,15 @@
 
 Modes: `standard` starts rollouts from the verified prefix; `long_horizon` from the question, where the turn at the key
 step's place is the one that is compared; `sparse_reward` from the prefix without a key step (1.0 or 0.0 alone);
-`long_horizon_sparse` is both. Rows whose prompt is too long for the limit are left out and counted, malformed rows
-are named (exit code 3), and an empty result stops. Departure from the paper: `whole_question_share` of the rows with
-a key step start from the question without it, because RL from failed prefixes alone forgets how to start.
+`long_horizon_sparse` is both; `no_avoid` is standard without the tier for a new way. Each prefix is run once
+(`check_prefixes`): one that prints something else than its record is left out, and so are rows whose prompt is too long
+for the limit; both are counted and listed in `left_out.jsonl`. Malformed rows are named (exit code 3), and an empty
+result stops. Departure from the paper: `whole_question_share` of the rows with a key step start from the question
+without it, because RL from failed prefixes alone forgets how to start.
 """
 
+import asyncio
+import json
 import os
 import sys
 import tempfile
@@ -23,22 +27,25 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "RL")]
 
 import msgspec  # noqa: E402
+from prefix import Prefix, replay, split_prompt  # noqa: E402
 from pydantic import Field  # noqa: E402
 from rl_rows import Row, read  # noqa: E402
 
 from score import cli  # noqa: E402
 from score.errors import DataError, SettingsError  # noqa: E402
+from score.interpreter import Interpreter, InterpreterSettings  # noqa: E402
 from score.questions import draw  # noqa: E402
 from score.settings import Strict, load_settings  # noqa: E402
 
-Mode = Literal["standard", "long_horizon", "sparse_reward", "long_horizon_sparse"]
+Mode = Literal["standard", "long_horizon", "sparse_reward", "long_horizon_sparse", "no_avoid"]
 DEFAULT = ROOT / "RL" / "configs" / "parquet.yaml"
 EXAMPLE = "cd RL && python SCoRe_Script/data_preprocess/convert_parquet.py --input ../MPS/output/math_mps_rl.json"
 
 
 class ParquetSettings(Strict):
     """`tokenizer` (a model's folder or name) counts the prompts' tokens; null counts none. `counted`: the share of the
-    prompts that are tokenized for the histogram; of the others those that their bytes do not clear."""
+    prompts that are tokenized for the histogram; of the others those that their bytes do not clear. `check_prefixes`
+    needs no network: searches are answered from the record."""
 
     input: Path
     output: Path = Field(description="folder for train.parquet and val.parquet")
@@ -50,17 +57,20 @@ class ParquetSettings(Strict):
     validation_share: float = Field(default=0.02, ge=0, lt=1)
     validation_rows: int | None = Field(default=None, gt=0, description="at most so many rows in val.parquet")
     whole_question_share: float = Field(default=0.0, ge=0, le=1)
+    check_prefixes: bool = True
+    interpreter: InterpreterSettings = InterpreterSettings()
 
 
 def as_mode(row: Row, settings: ParquetSettings, counts: Counter[str]) -> Row:
     """The row as the mode wants it."""
     if row.chosen and draw(row.question, "whole question", settings.seed) < settings.whole_question_share:
         counts["started from the question instead"] += 1
-        row.prompt = row.prompt[:1]
+        row.prompt, row.searches = row.prompt[:1], None
         drop_key_step(row)
         return row
+    row.avoid = settings.mode != "no_avoid"
     if settings.mode.startswith("long_horizon"):
-        row.key_turn = len(row.prompt) // 2
+        row.key_turn, row.key_prefix = len(row.prompt) // 2, row.prompt
         row.prompt = row.prompt[:1]
     if settings.mode.endswith("sparse") or settings.mode == "sparse_reward":
         drop_key_step(row)
@@ -70,6 +80,54 @@ def as_mode(row: Row, settings: ParquetSettings, counts: Counter[str]) -> Row:
 
 def drop_key_step(row: Row) -> None:
     row.chosen = row.chosen_observation = row.rejected = row.rejected_observation = ""
+
+
+class LeftOut:
+    """The rows that are left out and why: counted, and listed in a file, which is there only if there are any."""
+
+    def __init__(self, path: Path, counts: Counter[str]):
+        self.path, self.counts = path, counts
+        self._file: IO[str] | None = None
+        path.unlink(missing_ok=True)
+
+    def add(self, row: Row, why: str, **more: Any) -> None:
+        self.counts[f"left out: {why}"] += 1
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "w", encoding="utf-8")
+        self._file.write(json.dumps({"why": why, "question": row.question, **more}, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def reproduced(rows: Iterator[Row], settings: InterpreterSettings, left_out: LeftOut) -> Iterator[Row]:
+    """The rows whose prefix prints what it printed when it was recorded, with its searches' results."""
+    at_once = 16
+    interpreter = Interpreter(settings)
+
+    async def one(row: Row) -> Row | None:
+        _, _, steps = split_prompt([{"role": turn.role, "content": turn.content} for turn in row.prompt])
+        if not steps:
+            return row
+        done = await replay(interpreter.start().open, {}, Prefix(steps))
+        await done.session.close()
+        if (found := done.difference) is not None:
+            left_out.add(row, "prefix not reproduced", step=found.step, recorded=found.recorded, printed=found.printed)
+            return None
+        row.searches = done.results if any(done.results) else None
+        return row
+
+    async def several(batch: list[Row]) -> list[Row | None]:
+        return await asyncio.gather(*map(one, batch))
+
+    with asyncio.Runner() as runner:  # one event loop for all, which the interpreter is bound to
+        try:
+            while batch := list(islice(rows, at_once)):
+                yield from (row for row in runner.run(several(batch)) if row is not None)
+        finally:
+            interpreter.close()
 
 
 class PromptLimit:
@@ -88,14 +146,14 @@ class PromptLimit:
         self.limit = settings.max_prompt_length
         self.lengths = DialogueLengths(tokenizer, self.limit, reply_follows=True, counted=settings.counted)
 
-    def fitting(self, rows: Iterator[Row], counts: Counter[str]) -> Iterator[Row]:
+    def fitting(self, rows: Iterator[Row], left_out: LeftOut) -> Iterator[Row]:
         while batch := list(islice(rows, self.BATCH)):
             prompts = [[{"role": turn.role, "content": turn.content} for turn in row.prompt] for row in batch]
             for row, fits in zip(batch, self.lengths.fit(prompts), strict=True):  # type: ignore[arg-type]
                 if fits:
                     yield row
                 else:
-                    counts[f"left out: prompt over {self.limit} tokens"] += 1
+                    left_out.add(row, f"prompt over {self.limit} tokens")
 
 
 class Shuffled:
@@ -139,11 +197,16 @@ def convert(settings: ParquetSettings) -> tuple[Counter[str], dict[str, Any]]:
 
     counts: Counter[str] = Counter()
     limit = PromptLimit(settings) if settings.tokenizer is not None else None
-    rows: Iterator[Row] = (as_mode(row, settings, counts) for row in read(settings.input, counts))
+    left_out = LeftOut(settings.output / "left_out.jsonl", counts)
+    rows = read(settings.input, counts)
+    if settings.check_prefixes:
+        rows = reproduced(rows, settings.interpreter, left_out)
+    rows = (as_mode(row, settings, counts) for row in rows)
     if limit:
-        rows = limit.fitting(rows, counts)
+        rows = limit.fitting(rows, left_out)
     settings.output.parent.mkdir(parents=True, exist_ok=True)
     shuffled = Shuffled(rows, settings.seed, settings.output.parent)
+    left_out.close()
     first: Row | None = None
     with ParquetFile(settings.output, "train") as training, ParquetFile(settings.output, "val") as held_out:
         for row in shuffled:

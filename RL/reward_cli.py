@@ -1,0 +1,196 @@
+"""Score rollouts from a file, with the code that scores them in training.
+
+    cd RL && python reward_cli.py rollouts.jsonl                           # no judge: open questions stay unscored
+    cd RL && python reward_cli.py rollouts.jsonl --config configs/RL.yaml  # with endpoints.reward as the judge
+
+Rows: {"question", "prefix", "chosen_step", "rejected_step", "ground_truth", "rollout"}. `prefix` and `rollout` are
+lists of messages {"role": "assistant" | "user", "content"} in the student's format, or such messages as one text, each
+behind "assistant: " or "user: "; a prefix may be empty. Steps are turns of the student or bare code, empty without a
+key step. `ground_truth` is a text or a list. The rollout's code is run after the prefix's; a search gets what the
+message after it recorded. For each row, in order, one line is printed: {"reward", "tier", "layer", "key_step_hit",
+"unscored", "reason"}. A malformed row has `tier` "malformed", and the exit code is 3.
+"""
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from score import cli
+from score.errors import DataError, InterpreterError, JudgeError, ProviderError, ToolError
+from score.tasks import problem_in, read_json_lines
+
+EXAMPLE = "cd RL && python reward_cli.py rollouts.jsonl"
+AT_ONCE = 64
+_ROLE = re.compile(r"^(assistant|user):[ \t]?", re.MULTILINE)
+
+
+class Row(BaseModel):
+    """One rollout to be scored. Messages alternate; a prefix starts with a reply and ends on an observation."""
+
+    model_config = ConfigDict(extra="allow")
+
+    question: str
+    prefix: list[dict[str, str]] = []
+    chosen_step: str = ""
+    rejected_step: str = ""
+    ground_truth: list[str]
+    rollout: list[dict[str, str]]
+
+    @field_validator("prefix", "rollout", mode="before")
+    @classmethod
+    def _messages(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value or []
+        parts = _ROLE.split(value if _ROLE.match(value) else f"assistant: {value}") if value.strip() else [""]
+        return [
+            {"role": role, "content": text.strip("\n")} for role, text in zip(parts[1::2], parts[2::2], strict=True)
+        ]
+
+    @field_validator("chosen_step", "rejected_step", mode="before")
+    @classmethod
+    def _turn(cls, value: object) -> object:
+        if isinstance(value, str) and value.strip() and not re.search(r"<(?:code|first_thought)>", value):
+            return f"<thought></thought><code>{value}</code>"
+        return value or ""
+
+    @field_validator("ground_truth", mode="before")
+    @classmethod
+    def _references(cls, value: object) -> object:
+        accepted = value if isinstance(value, list) else [value]
+        return [str(one) if isinstance(one, int | float) else one for one in accepted]
+
+
+class Measure:
+    """The scorer and the interpreter that it compares steps in."""
+
+    def __init__(self, config: Path | None, overrides: list[str]):
+        from reward.entry import Scorer
+        from rl_settings import RLSettings
+        from workbench import Workbench
+
+        from score.settings import load_settings
+
+        settings = load_settings(RLSettings, config, overrides) if config else RLSettings()
+        self.bench, self.scorer = Workbench(settings), Scorer(settings)
+
+    async def line(self, number: int, row: Row | DataError) -> dict[str, Any]:
+        if isinstance(row, DataError):
+            return {"reward": None, "tier": "malformed", "layer": None, "reason": str(row)}
+        try:
+            scored = await self.scorer.score(await self._info(number, row))
+        except (DataError, InterpreterError, ToolError, JudgeError, ProviderError) as error:
+            return {
+                "reward": None,
+                "tier": "unscored",
+                "layer": None,
+                "unscored": True,
+                "reason": f"{error.kind}: {error}",
+            }
+        made = scored.score
+        return {
+            "reward": made.score, "tier": made.tier, "layer": made.layer, "key_step_hit": scored.key_step_hit,
+            "unscored": False, "reason": "",
+        }  # fmt: skip
+
+    async def _info(self, number: int, row: Row) -> dict[str, Any]:
+        """The row as verl would hand it over: the rollout run again, and its first turn compared."""
+        from prefix import Prefix, split_prompt
+        from reward.keyturn import key_turn_of
+
+        question = {"role": "user", "content": row.question}
+        _, plan, steps = split_prompt([question, *row.prefix])  # type: ignore[list-item]
+        info: dict[str, Any] = {"question": row.question, "references": row.ground_truth, **row.model_dump()}
+        key = key_turn_of(info)
+        async with self.bench.place(str(number), Prefix(steps)) as place:
+            episode = await _run_again(place, row, plan, steps)
+            if key.is_there and episode["turns"]:
+                compared = await key.compare(episode["turns"][0], place.key_effect, place.key_effect)
+                episode["key"] = asdict(compared)
+            if place.difference is not None:
+                raise DataError(f"the prefix printed something else than recorded: {place.difference}")
+        return info | {"episode": episode}
+
+    async def close(self) -> None:
+        await self.bench.close()
+        await self.scorer.close()
+
+
+async def _run_again(place: Any, row: Row, plan: str | None, steps: Any) -> dict[str, Any]:
+    """The rollout's turns as `agent_loop.Turn`s, and what it handed in."""
+    from prefix import SEARCH
+
+    from score.dialogue import AFTER_PLAN, OBSERVATION
+    from score.episode import Episode
+    from score.tools import run_code
+
+    episode = Episode(row.question, 10**6, plan, list(steps))
+    turns: list[dict[str, Any]] = []
+    for index, message in enumerate(row.rollout):
+        if message["role"] != "assistant":
+            continue
+        step = episode.student_reply(message["content"])
+        if step is None:
+            turns.append({"plan": episode.plan, "observation": AFTER_PLAN, "is_finished": False})
+            continue
+        following = row.rollout[index + 1] if index + 1 < len(row.rollout) else None
+        if SEARCH in step.code and following is not None:
+            recorded = following["content"].removeprefix(OBSERVATION)
+            done = episode.add(step.model_copy(update={"observation": recorded}), None)
+        else:
+            done = episode.add(step, await run_code(await place.session(), step.code) if step.code.strip() else None)
+        turns.append({"plan": None, **done.model_dump()})
+        if done.is_finished:
+            break
+    return {"answer": episode.answer, "turns": turns}
+
+
+def rows(path: Path) -> Iterator[Row | DataError]:
+    """The rows of a file; a malformed line yields a `DataError` that names its number."""
+    for number, value in read_json_lines(path):
+        if isinstance(value, DataError):
+            yield value
+            continue
+        try:
+            yield Row.model_validate(value)
+        except ValidationError as error:
+            yield DataError(f"{path}:{number}: {problem_in(error)}")
+
+
+async def score_all(path: Path, config: Path | None, overrides: list[str]) -> int:
+    """Print a line for each row; returns how many were malformed."""
+    measure, malformed, number = Measure(config, overrides), 0, 0
+    try:
+        waiting = rows(path)
+        while batch := list(islice(waiting, AT_ONCE)):
+            lines = await asyncio.gather(*(measure.line(number + i, row) for i, row in enumerate(batch)))
+            number += len(batch)
+            malformed += sum(line["tier"] == "malformed" for line in lines)
+            print("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), flush=True)
+    finally:
+        await measure.close()
+    return malformed
+
+
+def main() -> int:
+    parser = cli.parser(__doc__ or "", EXAMPLE, None)
+    parser.add_argument("file", type=Path, metavar="FILE.jsonl")
+    parser.add_argument("--config", type=Path, help="settings (configs/RL.yaml); default: no judge, default limits")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="overrides of --config")
+    arguments = parser.parse_args()
+    if not arguments.file.is_file():
+        raise DataError(f"{arguments.file} does not exist (looked from {Path.cwd()})")
+    return 3 if asyncio.run(score_all(arguments.file, arguments.config, arguments.set)) else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

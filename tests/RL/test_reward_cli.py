@@ -1,0 +1,54 @@
+"""Rollouts from a file are scored by the same code as in training."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFIX = [
+    {"role": "assistant", "content": "<thought>t</thought><code>a = 3\nprint(a)</code>"},
+    {"role": "user", "content": "Observation: 3"},
+]
+KEY = {"prefix": PREFIX, "chosen_step": "<code>b = a * 2</code>", "rejected_step": "b = a + 2"}
+
+
+def rollout(*codes: str) -> list[dict[str, str]]:
+    turns = [{"role": "assistant", "content": f"<thought>t</thought><code>{code}</code>"} for code in codes]
+    return [message for turn in turns for message in (turn, {"role": "user", "content": "Observation: -"})]
+
+
+def row(*codes: str, truth: Any = "6", **more: Any) -> dict[str, Any]:
+    return {"question": "q", "prefix": "", "chosen_step": "", "rejected_step": "", "ground_truth": truth} | more | {
+        "rollout": rollout(*codes)
+    }  # fmt: skip
+
+
+ROWS = [
+    (row("final_answer_print(a + 3)", **KEY), 1.0, "correct", "text"),
+    (row("twice = a + a", "final_answer_print(7)", **KEY), 0.5, "same_as_teacher", "execution"),
+    (row("c = a * 2", "final_answer_print(7)", **KEY), 0.5, "same_as_teacher", "ast"),
+    (row("c = a ** 2", "final_answer_print(7)", **KEY), 0.1, "new_way", "execution"),
+    (row("c = 2 + a", "final_answer_print(7)", **KEY), 0.0, "nothing", "execution"),
+    (row("c = a * 2", "print(c)", **KEY), 0.0, "nothing", "no answer"),
+    (row("final_answer_print('6 or 7')"), 0.0, "nothing", "no answer: several"),
+    (row("final_answer_print(6.0)", truth=["six", 6]), 1.0, "correct", "number"),
+    ({**row(), "prefix": "", "rollout": "<code>final_answer_print(6)</code>"}, 1.0, "correct", "text"),
+    (row("final_answer_print('the light')", truth="Paris"), None, "unscored", None),
+    (row("final_answer_print(6)", prefix=[PREFIX[0], {"role": "user", "content": "Observation: 4"}]), None, "unscored", None),
+    ({"question": "q"}, None, "malformed", None),
+]  # fmt: skip
+
+
+def test_rows_are_scored_in_order_with_tier_and_layer(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row, *_ in ROWS))
+    done = subprocess.run(
+        [sys.executable, "RL/reward_cli.py", str(tmp_path / "rows.jsonl")],
+        cwd=ROOT, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr  # a row is malformed
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    found = [(line["reward"], line["tier"], line["layer"]) for line in lines]
+    assert found == [(reward, tier, layer) for _, reward, tier, layer in ROWS]
+    assert "judge" in lines[9]["reason"] and "prefix" in lines[10]["reason"] and "rows.jsonl:12" in lines[11]["reason"]

@@ -1,0 +1,104 @@
+"""Whether two steps do the same is decided by running both from forks of one prefix."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from prefix import Prefix
+from reward.effects import effect, variables
+from reward.keyturn import key_turn_of
+from rl_settings import RLSettings
+from workbench import Workbench
+
+from score.interpreter import Interpreter, InterpreterSettings
+from score.trajectory import Step
+
+PREFIX = [Step(thought="t", code="from sympy import *\nimport numpy as np\nx = symbols('x')\na = 3", observation="")]
+SETTINGS = InterpreterSettings(preload=["math", "numpy", "sympy"], step_timeout_s=10)
+
+
+def turn(code: str) -> str:
+    return f"<thought>t</thought><code>{code}</code>"
+
+
+CASES = [
+    # the rollout's step, the recorded one, whether they do the same
+    ("b = a + 4", "total = 7.0", True),  # printed nothing, the same value under another name
+    ("b = a + 4", "b = 8", False),
+    ("b = Integer(7)", "b = np.int64(7)", True),
+    ("b = (x + 1)**2", "c = x**2 + 2*x + 1", True),
+    ("b = (x + 1)**2", "c = x**2 + 1", False),
+    ("b = solve(x**2 - 4, x)", "r = np.array([-2, 2])", True),
+    ("def f(n): return n * a", "def g(m): return a * m", False),  # other byte code: not told to be the same
+    ("def f(n): return n * a", "def g(m): return m * a", True),
+    ("d = {'k': [1, 2]}", "e = dict(k=(1, 2.0))", True),
+    ("b = sqrt(2)", "b = 2**0.5", True),
+    ("print(a + 4)", "seven = a + 4\nprint(seven)", True),  # the same print, and no variable speaks against it
+    ("print('done')\nr = 5", "print('done')\nr = 6", None),  # the same print beside unequal variables
+    ("r = a * 2\nprint('It is', r)", "r = a + a\nprint(r)", True),  # the same in other words
+    ("print(a * 2)", "print(a * 3)", False),
+    ("print(1 / 0)", "y = 5 / (a - 3)", True),  # both fail in the same way
+    ("print(1 / 0)", "print(undefined)", False),
+    ("import math", "import random", None),  # nothing printed, nothing made
+    ("b = object()", "b = object()\nc = 1", None),  # a value that cannot be compared
+    ("while True: pass", "b = 1", False),
+]
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> Any:
+    """Every case's verdict, from one interpreter."""
+
+    async def run() -> list[Any]:
+        settings = RLSettings(interpreter=SETTINGS.model_copy(update={"step_timeout_s": 1.0}))
+        bench = Workbench(settings)
+        try:
+            async with bench.place("p", Prefix(PREFIX)) as place:
+                found = []
+                for ours, theirs, _ in CASES:
+                    key = key_turn_of({"chosen_step": turn(theirs), "rejected_step": turn("q = 0")})
+                    mine = {"plan": None, "thought": "t", "code": ours, "observation": ""}
+                    found.append((await key.compare(mine, place.key_effect, place.key_effect)).teacher)
+                assert bench.prefixes_run == 1
+                return found
+        finally:
+            await bench.close()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{ours!r} | {theirs!r}" for ours, theirs, _ in CASES])
+def test_sameness_by_execution(number: int, verdicts: Any) -> None:
+    found, same = verdicts[number], CASES[number][2]
+    assert (found.same, found.layer) == (same, "undecided" if same is None else found.layer)
+    assert found.layer in ("execution", "undecided", "ast")
+
+
+def test_looking_at_variables_leaves_no_trace_and_stands_hostile_values() -> None:
+    hostile = """
+class Evil:
+    def __eq__(self, other): raise SystemExit
+    def __repr__(self): raise SystemExit
+    def __hash__(self): raise SystemExit
+    __getattr__ = None
+evil = Evil()
+loop = []
+loop.append(loop)
+big = list(range(10**6))
+print = 5
+__import__ = None
+"""
+
+    async def run() -> None:
+        async with Interpreter(SETTINGS) as interpreter:
+            session = await interpreter.open()
+            await session.run("a = 1")
+            before = (await session.run("import sys\nsys.stdout.write(str(sorted(globals())))")).observation
+            assert await variables(session) == {"a": "number:1"}
+            again = (await session.run("import sys\nsys.stdout.write(str(sorted(globals())))")).observation
+            assert again == before
+            done = await effect(session, await variables(session), hostile)
+            assert done.changed is None or done.changed["big"] == "?"
+            assert (await effect(session, await variables(session), "a = 2")).changed == {"a": "number:2"}
+
+    asyncio.run(run())
