@@ -264,7 +264,8 @@ def read_diagnosis(
     if missing:
         raise NotAsAsked(f'"{missing[0]}" is missing or empty.', "incomplete")
     evidence = _squeezed(str(texts["evidence"])).strip("`")
-    if evidence not in _squeezed(show_step(number, steps[number - 1])):
+    shown = [_squeezed(show_step(number, steps[number - 1], quote=quote)) for quote in (True, False)]
+    if not any(evidence in text for text in shown):
         raise NotAsAsked(f'"evidence" is not found in step {number}; copy a passage of it exactly.', "no evidence")
     tolerate(tolerated)
     return Diagnosis(number, evidence, str(texts["diagnosis"]), str(texts["suggestion"]))

@@ -3,21 +3,24 @@
 from collections.abc import Iterator, Sequence
 
 from score.episode import Episode
+from score.quoting import quoted
 from score.trajectory import NO_CODE, Step
 
 STOPPED = ("timeout", "memory", "killed")  # what the interpreter had to end
 
 
-def show_step(number: int, step: Step) -> str:
+def show_step(number: int, step: Step, *, quote: bool = True) -> str:
+    """A step as a teacher reads it; `quote` marks what was printed as data (`score.quoting`)."""
     if number == 1:
         return f"Step 1:\nFirst Thought: {step.thought or '(no plan)'}"
     code = f"\nCode:\n```python\n{step.code}\n```" if step.code else ""
     outcome = "Final answer" if step.is_finished else "Observation"
-    return f"Step {number}:\nThought: {step.thought}{code}\n{outcome}: {step.observation.strip()}"
+    observation = step.observation.strip()
+    return f"Step {number}:\nThought: {step.thought}{code}\n{outcome}: {quoted(observation) if quote else observation}"
 
 
-def show_steps(steps: Sequence[Step]) -> str:
-    return "\n".join(show_step(number, step) for number, step in enumerate(steps, 1))
+def show_steps(steps: Sequence[Step], *, quote: bool = True) -> str:
+    return "\n".join(show_step(number, step, quote=quote) for number, step in enumerate(steps, 1))
 
 
 def plan_step(plan: str | None) -> Step:

@@ -11,6 +11,7 @@ from score.answers import Equivalence
 from score.dialogue import Message
 from score.errors import JudgeError
 from score.llm import Endpoint
+from score.quoting import quoted
 from score.trajectory import Verdict
 
 PROMPT = Path(__file__).parent / "prompts" / "judge.txt"
@@ -51,14 +52,6 @@ def json_object(text: str, tolerated: Counter[str] | None = None) -> dict[str, A
             tolerated.update(what for what, was_there in found.items() if was_there)
         return value
     return None
-
-
-def quoted(text: str) -> str:
-    """Text of a model's making as data in a prompt: no line of it can pass for a section of ours or for a turn of the
-    chat. One plain line stays as it is; of several, each starts with `> `."""
-    text = text.replace("<|", "< |")  # servers read `<|im_end|>` in a message as the end of the turn
-    lines = text.splitlines() or [""]
-    return lines[0] if len(lines) == 1 else "\n".join(f"> {line}" for line in lines)
 
 
 class Judge:

@@ -85,7 +85,7 @@ def make_key_step(attempt: Attempt, diagnosis: Diagnosis, step: Step, localised_
         student_mistake=list(earlier.student_mistake) if earlier else [steps[index]],
         mistake_step_index=index,
         correction_suggestion=f"{diagnosis.diagnosis} {diagnosis.suggestion}",
-        context_before_intervention=show_steps(steps[:index]) or "None",
+        context_before_intervention=show_steps(steps[:index], quote=False) or "None",
         prefix_steps=list(steps[1:index]),
         prefix_plan=episode.plan if index > 0 else None,
         localised_by=localised_by,

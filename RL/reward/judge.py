@@ -5,8 +5,9 @@ from pathlib import Path
 from reward.tiers import KeyStep
 from score.dialogue import Message, render_observation
 from score.errors import JudgeError
-from score.judging import json_object, quoted
+from score.judging import json_object
 from score.llm import Endpoint
+from score.quoting import quoted
 
 PROMPT = Path(__file__).with_name("same_step.txt")
 ATTEMPTS = 2

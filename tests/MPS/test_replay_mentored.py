@@ -75,7 +75,7 @@ def test_the_recorded_mentoring_gives_the_recorded_key_steps(
     tasks, output = tmp_path / "tasks.jsonl", tmp_path / "out.jsonl"
     tasks.write_text("".join(item.task.model_dump_json() + "\n" for item in recorded.values()))
     settings = [f"tasks={tasks}", f"output={output}", "concurrency=8", "max_steps=12", "rewrites=0",
-                "endpoints.student.stream=false", "search.backend=local", f"search.corpus={corpus}", "search.results=1",
+                "endpoints.student.stream=false", "search.backend=local", f"search.corpus={corpus}", "search.results=1", "search.passage_chars=100000",
                 "interpreter.max_output_chars=100000"]  # fmt: skip
     for role in ("teacher", "judge", "student"):
         settings += [f"endpoints.{role}.base_url={address}", f"endpoints.{role}.api_key_env=null"]

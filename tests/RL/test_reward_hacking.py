@@ -14,8 +14,9 @@ from reward.entry import Scorer
 from rl_settings import RLSettings
 
 from score.answers import Equivalence
-from score.judging import Judge, quoted
+from score.judging import Judge
 from score.llm import Endpoint, Endpoints, EndpointSettings
+from score.quoting import quoted
 
 FILE = Path(__file__).parent / "fixtures" / "reward_hacking.jsonl"
 CASES = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
