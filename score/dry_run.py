@@ -105,12 +105,16 @@ def _print_estimate(
         )
     print(f"  {'money in all':<24} {_money(money(scaled, prices), prices.currency)}")
     waiting = sum(usage.seconds for usage in scaled.values())
-    hours = waiting / min(settings.concurrency, max(1, left)) / 3600
+    minutes = waiting / min(settings.concurrency, max(1, left)) / 60
     print(
-        f"  {'time':<24} {hours:.2f} h, if the endpoints answer {settings.concurrency} tasks at once "
+        f"  {'time':<24} {_duration(minutes)}, if the endpoints answer {settings.concurrency} tasks at once "
         "as fast as they answered the sample"
     )
 
 
 def _money(value: float | None, currency: str) -> str:
     return "money unknown (see configs/prices.yaml)" if value is None else f"{value:.4g} {currency}"
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes / 60:.1f} h" if minutes >= 90 else f"{minutes:.1f} min"

@@ -75,6 +75,8 @@ def merge(output: Path, inputs: Sequence[Path]) -> tuple[int, int]:
     for path in inputs:
         if not path.is_file():
             raise DataError(f"{path} does not exist")
+        if path.suffix != ".jsonl":
+            raise SettingsError(f"{path} is no result file: name those that end in .jsonl, as in x.shard-*-of-8.jsonl")
         for unit, _ in rows_of(path):
             if unit in owner:
                 raise DataError(f"{unit!r} is in {owner[unit]} and in {path}: these are not shards of one run")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -239,6 +240,8 @@ def test_a_merge_refuses_overlaps_missing_files_and_different_settings(quick: Ru
     first, second = (quick.folder / f"out.shard-{index}-of-2.jsonl" for index in (1, 2))
     overlap = merge(quick.output, first, first)
     assert overlap.returncode == 2 and "is in" in overlap.stderr
+    beside = merge(quick.output, first, quick.folder / "out.shard-1-of-2.jsonl.ledger.json")
+    assert beside.returncode == 2 and "is no result file" in beside.stderr
     missing = merge(quick.output, first, quick.folder / "nothing.jsonl")
     assert missing.returncode == 2 and "does not exist" in missing.stderr
     incomplete = merge(quick.folder / "part.jsonl", first)
@@ -264,7 +267,7 @@ def test_a_dry_run_estimates_and_writes_nothing(quick: Runs) -> None:
     assert sorted(path.name for path in quick.folder.iterdir()) == before
     assert len(quick.server.asked) == 1 + 4, "one call to check the endpoint, four tasks"
     assert "40 to do" in ran.stdout and "40 calls, 400 tokens read, 200 written" in ran.stdout
-    assert f"{40 * (10 * 2 + 5 * 4) / 1e6:.4g} USD" in ran.stdout
+    assert f"{40 * (10 * 2 + 5 * 4) / 1e6:.4g} USD" in ran.stdout and re.search(r"time +[\d.]+ min, if", ran.stdout)
 
 
 def test_a_dry_run_of_a_begun_file_estimates_from_its_rows(quick: Runs) -> None:
