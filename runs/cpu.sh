@@ -113,7 +113,7 @@ stage sft_train train bc sft SCoRe_SFT.yaml data
 rl_format() { (cd MPS && $PYTHON format/SCoRe_RL_convert.py --config ../configs/miniature/format.yaml); }
 rl_train() {
   expert
-  bash RL/SCoRe_Script/run_cpu_miniature.sh standard "$SEED" 2>&1 | $PYTHON -u -m score.trainer_log "$RUN/log/train_rl.log" "training rl (steps)"
+  bash RL/SCoRe_Script/train_miniature.sh standard "$SEED" 2>&1 | $PYTHON -u -m score.trainer_log "$RUN/log/train_rl.log" "training rl (steps)"
 }
 stage rl_format rl_format
 stage rl_train rl_train

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SCoRe-RL of the miniature in a given mode, from the data to metrics.jsonl; runs/cpu.sh uses it for its RL stages too.
 #
-#   bash RL/SCoRe_Script/run_cpu_miniature.sh [MODE [SEED [KEY=VALUE ...]]]
-#   STEPS=200 TEST_FREQ=20 bash RL/SCoRe_Script/run_cpu_miniature.sh long_horizon 1
+#   bash RL/SCoRe_Script/train_miniature.sh [MODE [SEED [KEY=VALUE ...]]]
+#   STEPS=200 TEST_FREQ=20 bash RL/SCoRe_Script/train_miniature.sh long_horizon 1
 #
 # MODE: standard (default), long_horizon, sparse_reward, long_horizon_sparse, no_avoid. It needs the SFT student and
 # data/mps_rl.json of runs/cpu.sh with that seed (SCORE_RUN: another folder), and leaves rl_MODE/ there (rl/ for
