@@ -138,7 +138,16 @@ def run(folder: Path, number: int, evaluation: list[str]) -> dict[str, Any]:
     }
     (folder / "format.yaml").write_text(json.dumps(config))
     own = ["--config", str(folder / "format.yaml")]
-    parquet = ["--input", str(folder / "rl.json"), "--output", str(folder / "parquet"), "--set", "tokenizer=null"]
+    parquet = [
+        "--input",
+        str(folder / "rl.json"),
+        "--output",
+        str(folder / "parquet"),
+        "--set",
+        "tokenizer=null",
+        "--set",
+        "check_prefixes=false",
+    ]
     work = {
         "floor": (["-c", FLOOR, str(folder / "bc.jsonl")], ROOT, folder / "bc.jsonl"),
         "floor (mentored)": (["-c", FLOOR, str(folder / "mps.jsonl")], ROOT, folder / "mps.jsonl"),
