@@ -15,7 +15,6 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -23,11 +22,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from score import cli
 from score.errors import DataError, InterpreterError, JudgeError, ProviderError, ToolError
-from score.tasks import problem_in, read_json_lines
+from score.tasks import read_rows
 
 EXAMPLE = "cd RL && python reward_cli.py rollouts.jsonl"
 AT_ONCE = 64
@@ -154,23 +153,11 @@ async def _run_again(place: Any, row: Row, plan: str | None, steps: Any) -> dict
     return {"answer": episode.answer, "turns": turns}
 
 
-def rows(path: Path) -> Iterator[Row | DataError]:
-    """The rows of a file; a malformed line yields a `DataError` that names its number."""
-    for number, value in read_json_lines(path):
-        if isinstance(value, DataError):
-            yield value
-            continue
-        try:
-            yield Row.model_validate(value)
-        except ValidationError as error:
-            yield DataError(f"{path}:{number}: {problem_in(error)}")
-
-
 async def score_all(path: Path, config: Path | None, overrides: list[str]) -> int:
     """Print a line for each row; returns how many were malformed."""
     measure, malformed, number = Measure(config, overrides), 0, 0
     try:
-        waiting = rows(path)
+        waiting = (row for _, row in read_rows(path, Row))
         while batch := list(islice(waiting, AT_ONCE)):
             lines = await asyncio.gather(*(measure.line(number + i, row) for i, row in enumerate(batch)))
             number += len(batch)

@@ -3,10 +3,13 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from score.errors import DataError
+
+Row = TypeVar("Row", bound=BaseModel)
 
 
 class Task(BaseModel):
@@ -63,6 +66,19 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, object]]:
                 yield number, parse_json_line(path, number, line)
 
 
+def read_rows(path: Path, model: type[Row]) -> Iterator[tuple[int, Row | DataError]]:
+    """Yield (line number, row) for each line that is not blank; a line that is no such row yields a `DataError` that
+    names file and line in its place."""
+    for number, value in read_json_lines(path):
+        if isinstance(value, DataError):
+            yield number, value
+            continue
+        try:
+            yield number, model.model_validate(value)
+        except ValidationError as error:
+            yield number, DataError(f"{path}:{number}: {problem_in(error)}")
+
+
 def read_tasks(path: str | Path) -> tuple[list[Task], list[DataError]]:
     """Read a task file. Returns (tasks, problems): a malformed line is a problem that names its line number,
     and so is an id that occurred before; the other lines are read all the same.
@@ -74,16 +90,10 @@ def read_tasks(path: str | Path) -> tuple[list[Task], list[DataError]]:
         raise DataError(f"task file {path} does not exist (looked from {Path.cwd()}); set `tasks` to a JSONL file")
     tasks: dict[str, Task] = {}
     problems: list[DataError] = []
-    for number, value in read_json_lines(path):
-        if isinstance(value, DataError):
-            problems.append(value)
-            continue
-        try:
-            task = Task.model_validate(value)
-        except ValidationError as error:
-            problems.append(DataError(f"{path}:{number}: {problem_in(error)}"))
-            continue
-        if task.id in tasks:
+    for number, task in read_rows(path, Task):
+        if isinstance(task, DataError):
+            problems.append(task)
+        elif task.id in tasks:
             problems.append(DataError(f"{path}:{number}: id {task.id!r} occurred before"))
         else:
             tasks[task.id] = task

@@ -3,16 +3,15 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError, field_validator
+from pydantic import BaseModel, field_validator
 
 from score import cli
 from score.answers.pool import Equivalence, Match
 from score.errors import DataError
-from score.tasks import problem_in, read_json_lines
+from score.tasks import read_rows
 
 MALFORMED = Match(None, "malformed")
 AT_ONCE = 256  # rows compared before their lines are printed
@@ -56,18 +55,6 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def rows(path: Path) -> Iterator[Row | DataError]:
-    """The rows of a file; a malformed line yields a `DataError` that names its number."""
-    for number, value in read_json_lines(path):
-        if isinstance(value, DataError):
-            yield value
-            continue
-        try:
-            yield Row.model_validate(value)
-        except ValidationError as error:
-            yield DataError(f"{path}:{number}: {problem_in(error)}")
-
-
 async def compare_all(path: Path, equivalence: Equivalence) -> int:
     """Print a line for each row; returns how many were malformed."""
     malformed = 0
@@ -77,7 +64,7 @@ async def compare_all(path: Path, equivalence: Equivalence) -> int:
             return MALFORMED
         return await equivalence.equal(row.reference, row.answer, row.question)
 
-    waiting = rows(path)
+    waiting = (row for _, row in read_rows(path, Row))
     while batch := list(islice(waiting, AT_ONCE)):
         for row in batch:
             if isinstance(row, DataError):

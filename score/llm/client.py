@@ -6,7 +6,6 @@ connection pool looks through all connections for each call), measured on one co
 
 import asyncio
 import contextlib
-import email.utils
 import json
 import time
 import urllib.request
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from score.llm.usage import Completion, Usage
+from score.waiting import seconds_of
 
 CONNECT_S = 30.0
 KEEP_ALIVE_S = 4.0  # uvicorn (vLLM, SGLang) closes idle connections after 5 s: a call must not race with that
@@ -115,18 +115,11 @@ def _refusal(status: int, headers: Any, text: str) -> Exception:
 
 
 def retry_after(headers: Any) -> float | None:
-    """The seconds of `Retry-After` (a number or an HTTP date) or of OpenAI's `retry-after-ms`; None without either."""
+    """The seconds of OpenAI's `retry-after-ms`, else of `Retry-After`; None without a readable one."""
     try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        asked = headers.get("retry-after", "").strip()
-        return max(0.0, float(asked)) if asked else None
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(asked).timestamp() - time.time())
-    except ValueError:
-        return None
+        return max(0.0, float(headers["retry-after-ms"]) / 1000)
+    except (KeyError, ValueError):
+        return seconds_of(headers.get("retry-after", "").strip())
 
 
 def _usage(counts: Any, began: float) -> Usage:

@@ -3,8 +3,6 @@
 A failure is a `ToolError`; one that may pass (429, 5xx, a time-out) is a `PassingFailure`, and is tried again.
 """
 
-import email.utils
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -15,6 +13,7 @@ from score.errors import ToolError
 from score.search.results import Result
 from score.search.settings import SearchSettings
 from score.settings import secret
+from score.waiting import seconds_of
 
 PASSING = frozenset(
     {202, 408, 425, 429, 500, 502, 503, 504}
@@ -132,18 +131,7 @@ def retry_after(headers: httpx.Headers) -> float | None:
     """Seconds to wait, from `Retry-After` (seconds or a date) or Brave's `X-RateLimit-Reset` (several windows, the
     shortest first)."""
     text = headers.get("retry-after", "").strip()
-    if not text:
-        text = headers.get("x-ratelimit-reset", "").split(",")[0].strip()
-    if not text:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
+    return seconds_of(text or headers.get("x-ratelimit-reset", "").split(",")[0].strip())
 
 
 def listed(found: Sequence[tuple[str, str, str, float | None]]) -> list[Result]:
