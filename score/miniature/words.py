@@ -1,4 +1,4 @@
-"""Word problems: a running amount, changed by one to five sentences, each of which means one operation.
+"""Word problems: a running amount, changed by one to eight sentences, each of which means one operation.
 
 The teacher's step quotes the sentence it deals with, says the operation and computes it; the last step gives the
 answer. Some sentences hold a number that has nothing to do with the amount.
@@ -15,8 +15,8 @@ PEOPLE = ("Ava", "Ben", "Cara", "Dan", "Eli", "Fay", "Gus", "Hana", "Ivan", "Jad
 THINGS = ("apples", "pens", "cards", "shells", "coins", "books", "stamps", "eggs")
 STARTS = ("{n} has {s} {i}.", "{n} owns {s} {i}.")
 DISTRACTORS = ("{f} is {m} years old.", "The bus is number {m}.", "It is day {m}.", "{f} lives at house {m}.")
-ORDINALS = ("First", "Second", "Third", "Fourth", "Fifth")
-VARIABLES = "abcde"
+ORDINALS = ("First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth")
+VARIABLES = "abcdefgh"
 
 # A task with its solution: question, true_answer, kind, operations, plan, steps [{thought, code, value}].
 Problem = dict[str, Any]

@@ -73,6 +73,17 @@ def test_a_share_of_corrected_rows_starts_from_the_question(tmp_path: Path) -> N
     assert all(len(prompt) == 1 for prompt in frame["prompt"])
 
 
+def test_validation_tasks_are_whole_questions_and_cost_training_no_row(tmp_path: Path) -> None:
+    tasks = [{"id": str(n), "question": f"task {n}", "true_answer": str(n)} for n in range(9)]
+    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    chosen = ["--set", f"validation_tasks={tmp_path / 'tasks.jsonl'}", "--set", "validation_rows=8"]
+    assert convert(tmp_path, ROWS, *chosen).returncode == 0
+    validation = pd.read_parquet(tmp_path / "out" / "val.parquet")
+    assert [prompt[-1]["content"] for prompt in validation["prompt"]] == [f"task {n}" for n in range(8)]
+    assert not any(info["chosen_step"] for info in validation["extra_info"])
+    assert len(pd.read_parquet(tmp_path / "out" / "train.parquet")) == len(ROWS)
+
+
 def test_malformed_rows_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     broken = [*ROWS, {"prompt": []}, {**row(99, key_step=True), "rejected": ""}]
     done = convert(tmp_path, broken)

@@ -8,7 +8,8 @@ step's place is the one that is compared; `sparse_reward` from the prefix withou
 (`check_prefixes`): one that prints something else than its record is left out, and so are rows whose prompt is too long
 for the limit; both are counted and listed in `left_out.jsonl`. Malformed rows are named (exit code 3), and an empty
 result stops. Departure from the paper: `whole_question_share` of the rows with a key step start from the question
-without it, because RL from failed prefixes alone forgets how to start.
+without it, because RL from failed prefixes alone forgets how to start. Validation is a share of the rows, each from
+where its rollouts start, or with `validation_tasks` the whole questions of a task file, the same in every mode.
 """
 
 import asyncio
@@ -29,13 +30,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "RL")]
 import msgspec  # noqa: E402
 from prefix import Prefix, replay, split_prompt  # noqa: E402
 from pydantic import Field  # noqa: E402
-from rl_rows import Row, read  # noqa: E402
+from rl_rows import Row, Turn, read  # noqa: E402
 
 from score import cli  # noqa: E402
 from score.errors import DataError, SettingsError  # noqa: E402
 from score.interpreter import Interpreter, InterpreterSettings  # noqa: E402
 from score.questions import draw  # noqa: E402
 from score.settings import Strict, load_settings  # noqa: E402
+from score.tasks import read_tasks  # noqa: E402
 
 Mode = Literal["standard", "long_horizon", "sparse_reward", "long_horizon_sparse", "no_avoid"]
 DEFAULT = ROOT / "RL" / "configs" / "parquet.yaml"
@@ -56,6 +58,7 @@ class ParquetSettings(Strict):
     counted: float = Field(default=1.0, ge=0, le=1)
     validation_share: float = Field(default=0.02, ge=0, lt=1)
     validation_rows: int | None = Field(default=None, gt=0, description="at most so many rows in val.parquet")
+    validation_tasks: Path | None = Field(default=None, description="a task file, in place of a share of the rows")
     whole_question_share: float = Field(default=0.0, ge=0, le=1)
     check_prefixes: bool = True
     interpreter: InterpreterSettings = InterpreterSettings()
@@ -190,6 +193,17 @@ class Shuffled:
             yield from same_question
 
 
+def whole_questions(settings: ParquetSettings) -> Iterator[Row]:
+    """Rows from the question of `validation_tasks`. Raises `DataError` if the file is missing or has a bad line."""
+    if settings.validation_tasks is None:
+        return
+    tasks, problems = read_tasks(settings.validation_tasks)
+    if problems:
+        raise problems[0]
+    for task in tasks[: settings.validation_rows]:
+        yield Row(prompt=[Turn("user", task.question)], gt_answer=task.true_answer)
+
+
 def convert(settings: ParquetSettings) -> tuple[Counter[str], dict[str, Any]]:
     """Write both files; returns what happened to the rows, and the prompts' lengths in tokens if they were counted.
     Raises `DataError` if nothing is left to train on."""
@@ -207,14 +221,17 @@ def convert(settings: ParquetSettings) -> tuple[Counter[str], dict[str, Any]]:
     settings.output.parent.mkdir(parents=True, exist_ok=True)
     shuffled = Shuffled(rows, settings.seed, settings.output.parent)
     left_out.close()
+    share = 0.0 if settings.validation_tasks else settings.validation_share
     first: Row | None = None
     with ParquetFile(settings.output, "train") as training, ParquetFile(settings.output, "val") as held_out:
         for row in shuffled:
-            if draw(row.question, "validation", settings.seed) >= settings.validation_share:
+            if draw(row.question, "validation", settings.seed) >= share:
                 training.write(row)
                 first = first or row
             elif held_out.rows != settings.validation_rows:
                 held_out.write(row)
+        for row in whole_questions(settings):
+            held_out.write(row)
         if first is None:
             raise DataError(f"{settings.input}: no row was left to train on ({dict(counts)})")
         if not held_out.rows:

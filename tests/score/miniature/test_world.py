@@ -11,7 +11,7 @@ from score.miniature.composition import is_held_out
 from score.miniature.encyclopedia import RELATIONS
 from score.miniature.operations import OPERATIONS
 from score.miniature.words import usable
-from score.miniature.world import LOOKUP_SHARES, WORDS, make_world, write_world
+from score.miniature.world import LOOKUP_SHARES, make_world, word_settings, write_world
 from score.tasks import read_tasks
 
 SIZES = {"bc": 400, "mps": 300, "validation": 100, "test": 200}
@@ -105,13 +105,19 @@ def test_splits_cover_what_they_promise(world: tuple[dict[str, list[dict]], list
         assert sum(p["kind"] == "lookup" for p in splits[split]) == round(SIZES[split] * LOOKUP_SHARES[split])
 
 
+def test_the_hard_regime_is_long_where_students_are_measured() -> None:
+    splits = make_world(3, SIZES, "hard")[0]
+    lengths = {s: {len(p["operations"]) for p in splits[s] if p["kind"] == "word"} for s in splits}
+    assert lengths["bc"] == set(range(1, 9)) and lengths["mps"] == lengths["validation"] == lengths["test"] == {6, 7, 8}
+
+
 def test_held_back_phrasings_are_new_but_their_words_are_not() -> None:
     """A student whose embeddings are tied cannot copy a word that training never showed."""
 
     def words(phrasing: str) -> set[str]:
         return set(re.findall(r"[a-z]+", re.sub(r"\{.\}", "", phrasing)))
 
-    taught = {phrasing for o in OPERATIONS for phrasing in usable(o.phrasings, WORDS["bc"].phrasings)}
+    taught = {phrasing for o in OPERATIONS for phrasing in usable(o.phrasings, word_settings("easy", "bc").phrasings)}
     held_back = {phrasing for o in OPERATIONS for phrasing in o.phrasings} - taught
     assert len(held_back) >= len(OPERATIONS)
     known = set().union(*map(words, taught))

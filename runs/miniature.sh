@@ -1,0 +1,72 @@
+# Sourced by cpu.sh and study.py's jobs, in the repository's root: the miniature's run folder, servers, training and
+# answers. SCORE_OUTPUT is where all runs lie (default: output/).
+ROOT=$PWD
+OUTPUTS=${SCORE_OUTPUT:-$ROOT/output}
+export PATH=$ROOT/.venv/bin:$PATH HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false DISABLE_VERSION_CHECK=1 PYTHONWARNINGS=ignore
+
+# run_folder REGIME SEED: the folder of a run, and what the hard regime's long problems need.
+run_folder() {
+  LONG=() MENTORING=()
+  case $1 in
+    easy) RUN=$OUTPUTS/miniature/seed$2 ;;
+    hard) # more steps to go, and to go wrong in; a plan, 8 operations and the answer are 10 turns
+      RUN=$OUTPUTS/miniature/hard_seed$2 LONG=(--set max_steps=10) MENTORING=(--set corrections=4)
+      export TURNS=11 RESPONSE_LENGTH=448 ;;
+    *) echo "a regime is easy or hard, not $1" >&2; return 2 ;;
+  esac
+  export REGIME=$1 SEED=$2 SCORE_RUN=$RUN SCORE_SEED=$2 HF_DATASETS_CACHE=$RUN/cache
+  mkdir -p "$RUN/log" "$RUN/done" "$RUN/answers"
+}
+
+SERVERS=()
+stop_servers() { [ ${#SERVERS[@]} -eq 0 ] || kill "${SERVERS[@]}" 2> /dev/null || true; SERVERS=(); }
+
+# Exit code 3 says that some tasks failed for reasons outside the students: they are tried once more.
+again() {
+  local code=0
+  "$@" || code=$?
+  [ $code -eq 3 ] || return $code
+  echo "some tasks failed: once more" >&2
+  "$@"
+}
+
+free_port() { python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# serve NAME URL-VARIABLE COMMAND...: start a server in the background and wait until it answers.
+serve() {
+  local name=$1 variable=$2 port; shift 2
+  port=$(free_port)
+  "$@" --port "$port" > "$RUN/log/$name.log" 2>&1 9>&- &
+  SERVERS+=($!)
+  export "$variable=http://127.0.0.1:$port/v1"
+  python - "$port" $! <<'PY' || { tail -20 "$RUN/log/$name.log" >&2; return 1; }
+import os, sys, time, urllib.error, urllib.request
+port, process = int(sys.argv[1]), int(sys.argv[2])
+for _ in range(600):
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
+        sys.exit(0)
+    except OSError:
+        os.kill(process, 0)
+        time.sleep(0.1)
+sys.exit("the server did not answer within a minute")
+PY
+}
+
+# It plays the teacher and the judge.
+expert() { serve "expert_$BASHPID" SCORE_EXPERT_URL python -m score.miniature.expert --key "$RUN/world/answer_key.jsonl"; }
+
+# train STUDENT-IN STUDENT-OUT CONFIG DATA [KEY=VALUE ...]: folders of RUN
+train() {
+  local from=$1 to=$2 config=$3 data=$4; shift 4
+  (cd SFT && OMP_NUM_THREADS=${SCORE_THREADS:-2} GOMP_SPINCOUNT=20000 llamafactory-cli train "../configs/miniature/$config" \
+    model_name_or_path="$RUN/$from" dataset_dir="$RUN/$data" output_dir="$RUN/$to" seed="$SEED" "$@" 2>&1 \
+    | python -u -m score.trainer_log "$RUN/log/train_$to.log" "training $to (steps)")
+}
+
+# answers STUDENT SPLIT NAME [--set KEY=VALUE ...]: serve a student of RUN and let it answer a split
+answers() {
+  local student=$1 split=$2 name=$3; shift 3
+  serve "student_$name" SCORE_STUDENT_URL python -m score.serving --model "$RUN/$student"
+  (cd inference && again python inference_api.py --config ../configs/miniature/inference.yaml "${LONG[@]}" \
+    --set tasks="$RUN/world/$split.jsonl" --set output="$RUN/answers/$name.jsonl" "$@")
+}

@@ -1,0 +1,242 @@
+"""The learning study of RL/README.md: what do short horizons and key-step rewards buy, in an easy and a hard regime?
+
+    .venv/bin/python runs/study.py                 both regimes, three seeds: a night on 2 cores
+    .venv/bin/python runs/study.py --quick         one seed, a quarter of the steps: within an hour
+    .venv/bin/python runs/study.py --regimes hard --seeds 0 1
+
+For each regime and seed: runs/cpu.sh up to its SFT student, from which five students are trained on as many tokens each
+as SCoRe-RL (`standard`) generates in STEPS steps:
+
+  standard, sparse_reward, long_horizon   RL in that mode (RL/SCoRe_Script/train_miniature.sh)
+  sft_longer                              SFT goes on, on its own data
+  sft_all                                 SFT goes on, on the corrected trajectories that RL gets, too
+
+All answer the same test tasks. `output/study` then holds results.json, table.md and study.png (study_report.py). LANES
+jobs run side by side, a core each. What is done is not done again: the same command goes on after a kill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RL_ARMS = ("standard", "long_horizon", "sparse_reward")
+SFT_ARMS = {"sft_longer": "data", "sft_all": "data_all"}  # and the data that they go on with
+ARMS = ("sft", *SFT_ARMS, *RL_ARMS)
+REGIMES = ("easy", "hard")
+BATCH = 8  # configs/miniature/SCoRe_SFT.yaml
+SFT_RATE = 3e-4  # where SFT goes on: see RL/README.md
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One form of the study. `name` marks what belongs to it in the folders of the runs."""
+
+    name: str
+    steps: int  # of `standard`
+    validate_every: int
+    seeds: tuple[int, ...]
+
+
+FULL = Plan("study", steps=48, validate_every=8, seeds=(0, 1, 2))
+QUICK = Plan("quick", steps=12, validate_every=4, seeds=(0,))
+
+
+@dataclass(frozen=True)
+class Job:
+    """`commands` gives bash commands, run in the repository's root with the functions of runs/miniature.sh when all of
+    `after` is done; they may read what those left."""
+
+    name: str
+    commands: Callable[[], str]
+    after: tuple[str, ...] = ()
+
+
+def outputs() -> Path:
+    """Where all runs lie."""
+    return Path(os.environ.get("SCORE_OUTPUT", ROOT / "output"))
+
+
+def run_folder(regime: str, seed: int) -> Path:
+    """As in runs/miniature.sh."""
+    return outputs() / "miniature" / (f"seed{seed}" if regime == "easy" else f"hard_seed{seed}")
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """The steps of an RL run."""
+    with open(folder / "metrics.jsonl", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def generated(steps: list[dict[str, float]]) -> float:
+    """Tokens that the rollouts of these steps generated."""
+    return sum(step.get("generated_tokens", 0.0) for step in steps)
+
+
+def trained_tokens(data: Path, tokenizer: Path) -> float:
+    """The mean number of tokens that SFT trains of an example: what the student says, its end of turn included."""
+    from transformers import AutoTokenizer
+
+    encode = AutoTokenizer.from_pretrained(tokenizer).encode
+    examples = json.loads(data.read_text(encoding="utf-8"))
+    said = [turn["value"] for example in examples for turn in example["conversations"] if turn["from"] == "gpt"]
+    return sum(len(encode(text)) + 1 for text in said) / len(examples)
+
+
+def jobs(plan: Plan, regime: str, seed: int) -> Iterator[Job]:
+    """The jobs of one regime and seed."""
+    folder, mark = run_folder(regime, seed), f"{regime} {seed}"
+    trained = {arm: f"rl_{plan.name}_{arm}" for arm in RL_ARMS} | {arm: f"{plan.name}_{arm}" for arm in SFT_ARMS}
+    students = {"sft": "sft", **trained}
+
+    def rl(arm: str, steps: int) -> str:
+        return (
+            f"NAME={plan.name}_{arm} STEPS={steps} TEST_FREQ={plan.validate_every} SAVE_FREQ={plan.validate_every} "
+            f"bash RL/SCoRe_Script/train_miniature.sh {arm} {seed} trainer.val_before_train=true"
+        )
+
+    def rl_at_equal_tokens(arm: str) -> str:
+        """As many steps as `standard`'s tokens last, which spares the share `horizon_saved` of the turns."""
+        steps = read_metrics(folder / trained["standard"])[-plan.steps :]
+        saved = sum(step["horizon_saved"] for step in steps) / len(steps) if arm == "long_horizon" else 0.0
+        return rl(arm, round(plan.steps * (1 - saved)))
+
+    def sft(arm: str, data: str) -> str:
+        tokens = generated(read_metrics(folder / trained["standard"]))
+        steps = round(tokens / trained_tokens(folder / data / "mps_llamafactory.json", folder / "sft") / BATCH)
+        more = f"max_steps={steps} learning_rate={SFT_RATE}"
+        return f"train sft {trained[arm]} SCoRe_SFT.yaml {data} {more}"
+
+    everything = (
+        "cd MPS && python format/SCoRe_SFT_llamafactory_format_convert.py --config ../configs/miniature/format.yaml "
+        "--set sft_share=1.0 --set sft.output=$RUN/data_all/mps_llamafactory.json "
+        "--set dataset_info=$RUN/data_all/dataset_info.json"
+    )
+    sampled = " ".join(f"--set endpoints.student.sampling.{key}" for key in ("temperature=1", "top_p=1", "top_k=null"))
+
+    def score() -> str:
+        answers = {arm: f"$RUN/answers/{plan.name}_{arm}_test.jsonl" for arm in ARMS}
+        given = " ".join(f"{arm}={path}" for arm, path in answers.items())
+        evaluate = "python evaluate.py --config ../configs/miniature/evaluate.yaml"
+        return (
+            f"expert; cd inference; {evaluate} --results {given} --scores $RUN/scores_{plan.name} "
+            f"--json $RUN/{plan.name}.json; {evaluate} --results sampled=$RUN/answers/{plan.name}_sampled.jsonl "
+            f"--scores $RUN/scores_{plan.name} --json $RUN/{plan.name}_sampled.json"
+        )
+
+    road = f"{mark} road"
+    yield Job(road, lambda: f"UNTIL=rl_format bash runs/cpu.sh < /dev/null; {everything}")
+    yield Job(f"{mark} standard", lambda: rl("standard", plan.steps), (road,))
+    for arm in RL_ARMS[1:]:
+        yield Job(f"{mark} {arm}", lambda arm=arm: rl_at_equal_tokens(arm), (f"{mark} standard",))  # type: ignore[misc]
+    for arm, data in SFT_ARMS.items():
+        yield Job(f"{mark} {arm}", lambda arm=arm, data=data: sft(arm, data), (f"{mark} standard",))  # type: ignore[misc]
+    for arm, student in students.items():
+        after = (road if arm == "sft" else f"{mark} {arm}",)
+        name = f"{plan.name}_{arm}_test"
+        yield Job(f"{mark} answers of {arm}", lambda s=student, n=name: f"answers {s} test {n}", after)  # type: ignore[misc]
+    yield Job(f"{mark} sampled", lambda: f"answers sft validation {plan.name}_sampled {sampled}", (road,))
+    last = tuple(f"{mark} answers of {arm}" for arm in ARMS)
+    yield Job(f"{mark} scores", score, (*last, f"{mark} sampled"))
+
+
+def marker(plan: Plan, job: Job) -> Path:
+    """The file that says that a job is done; it holds its seconds."""
+    regime, seed, what = job.name.split(" ", 2)
+    return run_folder(regime, int(seed)) / "done" / f"{plan.name}_{what.replace(' ', '_')}"
+
+
+def do(plan: Plan, job: Job) -> float:
+    """Run one job; returns its seconds. Raises `CalledProcessError`."""
+    done = marker(plan, job)
+    if done.is_file():
+        return float(done.read_text())
+    regime, seed, _ = job.name.split(" ", 2)
+    began = time.monotonic()
+    log = run_folder(regime, int(seed)) / "log" / f"{done.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    begin = (
+        f"set -euo pipefail; source runs/miniature.sh; run_folder {shlex.quote(regime)} {seed}; trap stop_servers EXIT"
+    )
+    one_core = os.environ | {"SCORE_THREADS": "1", "VERL_CPU_TRAIN_THREADS": "1"}
+    with open(log, "ab") as output:
+        subprocess.run(
+            ["bash", "-c", f"{begin}; {job.commands()}"],
+            cwd=ROOT, env=one_core, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True,
+        )  # fmt: skip
+    seconds = time.monotonic() - began
+    done.parent.mkdir(parents=True, exist_ok=True)
+    done.write_text(f"{seconds:.0f}")
+    return seconds
+
+
+def do_all(plan: Plan, every: list[Job], lanes: int) -> list[str]:
+    """Run the jobs, `lanes` at once, each after what it needs, earlier ones first. Returns what failed; what depends on
+    it is not tried."""
+    by_name = {job.name: job for job in every}
+    order = TopologicalSorter({job.name: job.after for job in every})
+    order.prepare()
+    ready: list[str] = []
+    running: dict[Future[float], str] = {}
+    failed: list[str] = []
+    done = 0
+    with ThreadPoolExecutor(lanes) as pool:
+        while order.is_active():
+            ready = sorted([*ready, *order.get_ready()], key=list(by_name).index)
+            while ready and len(running) < lanes:
+                name = ready.pop(0)
+                running[pool.submit(do, plan, by_name[name])] = name
+            if not running:
+                break  # all that is left depends on what failed
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                name = running.pop(future)
+                if error := future.exception():
+                    failed.append(name)
+                    print(f"{name}: failed ({error}); log/{marker(plan, by_name[name]).name}.log says why", flush=True)
+                else:
+                    done += 1
+                    order.done(name)
+                    print(f"{name}: {future.result():.0f} s ({done} of {len(every)} jobs)", flush=True)
+    return failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: 0 1 2, with --quick 0")
+    parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=REGIMES)
+    parser.add_argument("--lanes", type=int, default=os.cpu_count() or 1, help="jobs side by side (default: the cores)")
+    options = parser.parse_args()
+    plan = QUICK if options.quick else FULL
+    seeds = options.seeds or plan.seeds
+    output = outputs() / plan.name
+    output.mkdir(parents=True, exist_ok=True)
+    with open(output / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another study is writing {output}: wait for it or stop it", file=sys.stderr)
+            return 1
+        every = [job for regime in options.regimes for seed in seeds for job in jobs(plan, regime, seed)]
+        failed = do_all(plan, every, options.lanes)
+        report = [sys.executable, str(ROOT / "runs" / "study_report.py"), "--name", plan.name, "--output", str(output)]
+        if not failed:
+            runs = [f"{regime}={seed}" for regime in options.regimes for seed in seeds]
+            subprocess.run([*report, *runs], check=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

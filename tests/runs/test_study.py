@@ -1,0 +1,114 @@
+"""The learning study: the order of its jobs, equal tokens, and the figures that it reports."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "runs"), str(ROOT / "inference")]
+
+import study  # noqa: E402
+import study_report  # noqa: E402
+
+PLAN = study.Plan("try", steps=4, validate_every=2, seeds=(0,))
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SCORE_OUTPUT", str(tmp_path))
+    return tmp_path
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def a_run(folder: Path, arm: str, right: int, tokens: float, validation: list[float]) -> None:
+    """An RL run of four steps, and its scores on ten test tasks, the first `right` of which are right."""
+    steps = [{"step": 0, "val_accuracy": validation[0]}]
+    for step in range(1, 5):
+        steps.append({
+            "step": step, "generated_tokens": tokens, "horizon_saved": 0.5, "accuracy": 0.1 * step, "seconds": 2.0,
+            "val_accuracy": validation[step // 2] if step % 2 == 0 else None,
+        })  # fmt: skip
+    write_lines(folder / f"rl_try_{arm}" / "metrics.jsonl", steps)
+    scores(folder, f"try_{arm}_test", right)
+
+
+def scores(folder: Path, name: str, right: int) -> None:
+    rows = [{"id": str(n), "kind": "word", "correct": n < right} for n in range(10)]
+    lookup = {"id": "x", "kind": "lookup", "correct": False}
+    write_lines(folder / "scores_try" / f"{name}.scores.jsonl", [*rows, lookup])
+
+
+def write_all(outputs: Path) -> Path:
+    folder = outputs / "miniature" / "hard_seed0"
+    a_run(folder, "standard", right=6, tokens=100, validation=[0.1, 0.4, 0.5])
+    a_run(folder, "sparse_reward", right=4, tokens=100, validation=[0.1, 0.2, 0.2])
+    a_run(folder, "long_horizon", right=5, tokens=200, validation=[0.1, 0.2, 0.3])
+    for name in ("try_sft_test", "try_sft_longer_test", "try_sft_all_test", "try_sampled"):
+        scores(folder, name, right=3)
+    return folder
+
+
+def test_jobs_wait_for_what_they_need_and_are_not_done_twice(outputs: Path) -> None:
+    log = outputs / "log"
+    every = [
+        study.Job("hard 0 second", lambda: f"echo second >> {log}", ("hard 0 first",)),
+        study.Job("hard 0 first", lambda: f'echo "first in $RUN" >> {log}'),
+    ]
+    assert study.do_all(PLAN, every, lanes=2) == []
+    assert study.do_all(PLAN, every, lanes=2) == []
+    assert log.read_text().splitlines() == [f"first in {outputs}/miniature/hard_seed0", "second"]
+
+
+def test_what_depends_on_a_failure_is_not_tried_and_the_rest_is(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every = [
+        study.Job("easy 0 broken", lambda: "echo why; false; touch $RUN/went_on"),
+        study.Job("easy 0 after it", lambda: "touch $RUN/after", ("easy 0 broken",)),
+        study.Job("easy 1 other", lambda: "touch $RUN/other"),
+    ]
+    assert study.do_all(PLAN, every, lanes=1) == ["easy 0 broken"]
+    folder = outputs / "miniature"
+    assert not (folder / "seed0" / "went_on").exists() and not (folder / "seed0" / "after").exists()
+    assert (folder / "seed1" / "other").exists()
+    assert "easy 0 broken: failed" in capsys.readouterr().out
+    assert (folder / "seed0" / "log" / "try_broken.log").read_text() == "why\n"
+
+
+def test_all_arms_get_the_tokens_that_standard_generated(outputs: Path) -> None:
+    write_all(outputs)
+    jobs = {job.name.removeprefix("hard 0 "): job for job in study.jobs(PLAN, "hard", 0)}
+    assert "STEPS=4 " in jobs["standard"].commands()
+    assert "STEPS=4 " in jobs["sparse_reward"].commands()
+    assert "STEPS=2 " in jobs["long_horizon"].commands()  # half of the turns are spared
+    assert {name for name in jobs if name.startswith("answers of ")} == {f"answers of {arm}" for arm in study.ARMS}
+
+
+def test_the_report_compares_by_task_and_finds_when_a_curve_gets_there(outputs: Path) -> None:
+    write_all(outputs)
+    found = study_report.read_regime("try", "hard", [0])
+    assert found["arms"]["standard"][0]["accuracy"] == 0.6 and found["arms"]["standard"][0]["n"] == 10
+    assert found["minus_sft"]["standard"]["pooled"]["difference"] == pytest.approx(0.3)
+    assert found["standard_minus"]["long_horizon"]["pooled"]["difference"] == pytest.approx(0.1)
+    assert found["generated_tokens"]["long_horizon"] == {0: 800}
+    assert found["curves"]["standard"][0] == [(0.0, 0.1), (200.0, 0.4), (400.0, 0.5)]
+    # 0.3, long_horizon's last, is reached by step 2: 200 of 800 tokens
+    assert found["tokens_of_standard_to_reach_long_horizon"] == {"accuracy": 0.3, "tokens": 200.0, "of": 800.0}
+    table = "\n".join(study_report.table("hard", found))
+    assert "after 25 % of its tokens" in table and "| SCoRe-RL (`standard`) | 60.0 | +30.0 (" in table
+    study_report.plot({"hard": found}, outputs / "study.png")
+    assert (outputs / "study.png").stat().st_size > 10_000
+
+
+def test_an_unscored_answer_is_not_taken_for_a_wrong_one(outputs: Path) -> None:
+    path = outputs / "x.scores.jsonl"
+    write_lines(path, [{"id": "1", "kind": "word", "correct": None}])
+    with pytest.raises(ValueError, match="unscored"):
+        study_report.read_scores(path)
