@@ -72,7 +72,7 @@ def rollouts(count: int, alike: int) -> list[dict[str, Any]]:
 async def batch(address: str, infos: list[dict[str, Any]], folder: Path) -> tuple[float, list[dict[str, Any]]]:
     """Seconds and results of one batch scored as in training, with an empty cache."""
     from reward import entry
-    from reward.verdicts import Costs
+    from score.verdicts import Costs
     from rl_settings import Reward, RLSettings
 
     from score.llm import Endpoints, EndpointSettings

@@ -27,11 +27,13 @@ class InferenceSettings(RunSettings):
 
 
 class EvaluationSettings(Strict):
-    """Settings of `evaluate.py`: who judges what the rules leave open, and where a suite's runs go (`output`/NAME/)."""
+    """Settings of `evaluate.py`: who judges what the rules leave open, where what it said is kept (`verdicts`; None: it
+    is asked again each time), and where a suite's runs go (`output`/NAME/)."""
 
     endpoints: Endpoints = Endpoints()
     inference: Path = Path("inference_config.yaml")
     output: Path = Path("output")
+    verdicts: Path | None = None
     math_workers: int = Field(default=2, gt=0)
     prices: Path = PRICES
     concurrency: int = Field(default=64, gt=0)

@@ -17,6 +17,7 @@ from score.errors import DataError, SettingsError
 from score.judging import Judge
 from score.ledger import Entries, add_entries, ledger_path, money, read_ledger, read_prices, tokens
 from score.llm import Endpoint
+from score.verdicts import Verdicts
 
 BESIDE = (".scores.jsonl", ".failures.jsonl", ".tasks.jsonl")  # what lies beside result files
 Runs = dict[str, list[Path]]  # a run's name -> its result files
@@ -64,7 +65,8 @@ async def score_files(
     endpoint = Endpoint("judge", settings.endpoints.judge) if settings.endpoints.judge else None
     scored: dict[str, list[Scored]] = {name: [] for name in files}
     with Equivalence(workers=settings.math_workers) as equivalence:
-        judge = Judge(equivalence, endpoint)
+        verdicts = Verdicts(settings.verdicts) if endpoint is not None and settings.verdicts else None
+        judge = Judge(equivalence, endpoint, verdicts=verdicts)
         for name, paths in rows.items():
             for path, results in paths.items():
                 found = await score_rows(
@@ -78,6 +80,11 @@ async def score_files(
                 except OSError as error:
                     raise SettingsError(f"{scores} cannot be written ({error}): give --scores FOLDER") from None
                 scored[name] += found
+    if verdicts is not None:
+        print(
+            f"judge: {judge.costs.questions} questions, {judge.costs.calls} asked now, the rest in {settings.verdicts}"
+        )
+        verdicts.close()
     if endpoint is not None:
         await endpoint.close()
     return scored

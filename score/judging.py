@@ -13,6 +13,7 @@ from score.errors import JudgeError
 from score.llm import Endpoint
 from score.quoting import quoted
 from score.trajectory import Verdict
+from score.verdicts import Costs, Verdicts
 
 PROMPT = Path(__file__).parent / "prompts" / "judge.txt"
 ATTEMPTS = 2
@@ -56,12 +57,21 @@ def json_object(text: str, tolerated: Counter[str] | None = None) -> dict[str, A
 
 class Judge:
     """Compares answers with references. `decided` counts who decided: a rule's name or the model; `tolerated` and
-    `asked_again` count the model's replies that were not as asked. `sampling` goes over the endpoint's."""
+    `asked_again` count the model's replies that were not as asked. `sampling` goes over the endpoint's. What the model
+    said is kept in `verdicts` and not asked again; `costs` counts both."""
 
-    def __init__(self, equivalence: Equivalence, endpoint: Endpoint | None, sampling: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        equivalence: Equivalence,
+        endpoint: Endpoint | None,
+        sampling: Mapping[str, Any] | None = None,
+        verdicts: Verdicts | None = None,
+    ):
         self.equivalence = equivalence
         self.endpoint = endpoint
         self.sampling = dict(sampling or {})
+        self.verdicts = verdicts
+        self.costs = Costs()
         self.decided: Counter[str] = Counter()
         self.tolerated: Counter[str] = Counter()
         self.asked_again: Counter[str] = Counter()
@@ -77,22 +87,36 @@ class Judge:
         self.decided[verdict.by] += 1
         return verdict.model_copy(update={"references": list(references), "answer": answer})
 
-    async def by_model(self, question: str, references: Sequence[str], answer: str) -> Verdict:
-        """The model's verdict, whatever the rules say. Raises as `verdict` does."""
+    async def by_model(
+        self, question: str, references: Sequence[str], answer: str, costs: Costs | None = None
+    ) -> Verdict:
+        """The model's verdict, whatever the rules say; `costs` of the caller's own are counted in place of the judge's.
+        Raises as `verdict` does."""
         if self.endpoint is None:
             raise JudgeError("only a model can decide this, and no judge endpoint is configured (endpoints.judge)")
         listed = references[0] if len(references) == 1 else "\n".join(f"- {reference}" for reference in references)
         prompt = f"Question:\n{question}\n\nReference answer:\n{listed}\n\nCandidate answer:\n{quoted(answer)}"
+        if self.verdicts is None:
+            return await self._ask(self.endpoint, prompt)
+        asked = self.endpoint
+
+        async def ask() -> dict[str, Any]:
+            return (await self._ask(asked, prompt)).model_dump()
+
+        depends_on = ("answer", asked.settings.model, json.dumps(self.sampling), self._system["content"], prompt)
+        return Verdict.model_validate(await self.verdicts.once(depends_on, ask, costs or self.costs))
+
+    async def _ask(self, endpoint: Endpoint, prompt: str) -> Verdict:
         messages: list[Message] = [self._system, {"role": "user", "content": prompt}]
         said = ""
         for _ in range(ATTEMPTS):
-            said = (await self.endpoint.chat_json(messages, "verdict", SCHEMA, **self.sampling)).text
+            said = (await endpoint.chat_json(messages, "verdict", SCHEMA, **self.sampling)).text
             read: Counter[str] = Counter()
             reply = json_object(said, read)
             self.tolerated.update({f"judge: {what}": count for what, count in read.items()})
             if reply is not None and isinstance(reply.get("equivalent"), bool):
                 return Verdict(
-                    correct=reply["equivalent"], by=self.endpoint.settings.model, evidence=str(reply.get("reason", ""))
+                    correct=reply["equivalent"], by=endpoint.settings.model, evidence=str(reply.get("reason", ""))
                 )
             self.asked_again["judge: no verdict"] += 1
             messages = [
@@ -100,4 +124,4 @@ class Judge:
                 {"role": "assistant", "content": said or "(nothing)"},
                 {"role": "user", "content": _REMINDER},
             ]
-        raise JudgeError(f"{self.endpoint} gave no readable verdict in {ATTEMPTS} replies; the last was {said[:200]!r}")
+        raise JudgeError(f"{endpoint} gave no readable verdict in {ATTEMPTS} replies; the last was {said[:200]!r}")

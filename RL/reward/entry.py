@@ -20,12 +20,12 @@ from reward.judge import StepJudge
 from reward.keyturn import key_turn_of, rendered
 from reward.sameness import same_step
 from reward.tiers import Evidence, KeyStep, Sameness, Score, score
-from reward.verdicts import Costs, Verdicts
 from score.answers import Equivalence
 from score.errors import JudgeError, ProviderError
 from score.judging import Judge
 from score.llm import Endpoint
 from score.settings import load_settings
+from score.verdicts import Costs, Verdicts
 
 _log = logging.getLogger(__name__)
 UNKNOWN = Sameness(None, "undecided")
@@ -47,9 +47,9 @@ class Scorer:
         self.settings = settings.reward
         endpoint = Endpoint("reward", settings.endpoints.reward) if settings.endpoints.reward else None
         self.equivalence = Equivalence()
-        self.judge = Judge(self.equivalence, endpoint)
-        self.step_judge = StepJudge(endpoint) if endpoint and settings.reward.judge_steps else None
         self.verdicts = Verdicts(settings.reward.cache)
+        self.judge = Judge(self.equivalence, endpoint, verdicts=self.verdicts)
+        self.step_judge = StepJudge(endpoint) if endpoint and settings.reward.judge_steps else None
         self._model = endpoint.settings.model if endpoint else ""
         self._by_rule: dict[tuple[str, str], tuple[bool | None, str]] = {}
 
@@ -73,12 +73,7 @@ class Scorer:
         equal, by = self._by_rule[key]
         if equal is not None:
             return equal, by
-
-        async def ask() -> dict[str, Any]:
-            return {"same": (await self.judge.by_model(question, references, answer)).correct}
-
-        found = await self.verdicts.once(("answer", self._model, question, *references, "", answer), ask, costs)
-        return bool(found["same"]), "judge"
+        return (await self.judge.by_model(question, references, answer, costs)).correct, "judge"
 
     async def same(self, question: str, ours: KeyStep, theirs: KeyStep, costs: Costs) -> Sameness:
         """The step judge's word. Raises `JudgeError` or `ProviderError`."""

@@ -25,8 +25,8 @@ SIZES = {"bc": 3600, "mps": 1440, "validation": 440, "test": 1120}
 # Few in training: a student of this size learns to copy long names slowly, and what it cannot learn yet drowns the
 # gradient of what it can (with a tenth of look-ups, copying numbers had not started after 1,200 updates).
 LOOKUP_SHARES = {"bc": 0.04, "mps": 0.04, "validation": 0.1, "test": 0.1}
-# Relative frequencies of 1, 2, … operations, of the cold start and of the other splits. The hard cold start has seen a few
-# long problems: a student that has seen none stops after the fifth sentence.
+# Relative frequencies of 1, 2, … operations, of the cold start and of the other splits. The hard cold start has seen a
+# few long problems: a student that has seen none stops after the fifth sentence.
 LENGTHS = {
     "easy": ((0.25, 0.35, 0.25, 0.1, 0.05), (0, 0.4, 0.3, 0.2, 0.1)),
     "hard": ((0.3, 0.3, 0.15, 0.08, 0.05, 0.05, 0.04, 0.03), (0, 0, 0, 0, 0, 0.4, 0.35, 0.25)),

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from reward import entry
-from reward.verdicts import CLAIM_S, Costs, Verdicts
 from rl_settings import RLSettings
 
 from score.errors import JudgeError
 from score.llm import Endpoints, EndpointSettings
+from score.verdicts import CLAIM_S, Costs, Verdicts
 from tests.chat_server import ChatServer
 
 

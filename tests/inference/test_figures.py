@@ -154,6 +154,28 @@ def test_the_judge_scores_beside_the_scorer_and_both_are_kept() -> None:
     assert judged["accuracy"] == 1.0 and judged["only_judge_right"] == 2
 
 
+def test_what_the_judge_said_is_not_asked_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from configuration import EvaluationSettings
+
+    from runs import score_files
+    from score.llm import Endpoints
+
+    rows = [row(1, "in the north of it", true_answer="Oslo"), row(2, "the capital of Norway", true_answer="Oslo")]
+    path = tmp_path / "student.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    verdicts, said = tmp_path / "kept" / "verdicts.sqlite", []
+    for reply in ('{"reason": "no", "equivalent": false}', '{"reason": "yes", "equivalent": true}'):
+        server = ChatServer([reply])
+        judge = EndpointSettings(base_url=server.address, model="judge-72b", attempts=1)
+        settings = EvaluationSettings(endpoints=Endpoints(judge=judge), verdicts=verdicts, math_workers=1)
+        found = asyncio.run(score_files({"student": [path]}, settings, scorer="judge"))
+        server.close()
+        said.append([(one.correct, one.by, one.mark.evidence) for one in found["student"]])
+    assert said == [[(False, "judge-72b", "no")] * 2] * 2
+    printed = capsys.readouterr().out
+    assert "judge: 2 questions, 2 asked now" in printed and "judge: 2 questions, 0 asked now" in printed
+
+
 def test_deep_search_without_a_judge_is_unscored_and_says_why() -> None:
     found = scored([row(1, "4", scorer="judge"), row(2, None, scorer="judge")])
     assert [one.correct for one in found] == [None, False]

@@ -1,4 +1,4 @@
-"""A model's verdicts, each question asked once: by one process, by all reward workers of a machine, and by later runs.
+"""A model's verdicts, each question asked once: by one process, by all processes of a machine, and by later runs.
 
 The cache is an SQLite file. A worker that is about to ask writes a claim, so that the others wait for its verdict; a
 claim older than `CLAIM_S` is taken over, since its worker may be dead. Failures are not kept.
@@ -21,7 +21,7 @@ Value = dict[str, Any]
 
 @dataclass
 class Costs:
-    """What one rollout's score cost: questions that only the model could decide (`questions`, of which those asked now
+    """What a score cost: questions that only the model could decide (`questions`, of which those asked now
     and not before: `calls`), and the seconds until its replies."""
 
     questions: int = 0
