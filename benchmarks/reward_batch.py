@@ -72,10 +72,10 @@ def rollouts(count: int, alike: int) -> list[dict[str, Any]]:
 async def batch(address: str, infos: list[dict[str, Any]], folder: Path) -> tuple[float, list[dict[str, Any]]]:
     """Seconds and results of one batch scored as in training, with an empty cache."""
     from reward import entry
-    from score.verdicts import Costs
     from rl_settings import Reward, RLSettings
 
     from score.llm import Endpoints, EndpointSettings
+    from score.verdicts import Costs
 
     endpoint = EndpointSettings(
         base_url=address, model="m", concurrency=CONCURRENCY, timeout_s=60, attempts=3, give_up_after_s=10
