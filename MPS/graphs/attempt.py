@@ -16,6 +16,7 @@ from score.trajectory import KeyStep, Step, Successes, Trajectory, Verdict, stil
 @dataclass
 class Attempt:
     """`sessions[i]` is the interpreter before `episode.steps[i]`, None a fresh one; the next step starts from the last.
+    A step that only handed in an answer has the same one before and after it.
     `successes[i]` is what rollouts measured after the first i steps, the plan being step 1."""
 
     task: Task
@@ -66,7 +67,7 @@ class Attempt:
         dropped = self.sessions[kept + 1 :]
         del self.sessions[kept + 1 :]
         self.out_of_context = False
-        await close_all(session for session in dropped if session is not None)
+        await close_all(session for session in dropped if session is not None and session not in self.sessions)
 
     async def close(self) -> None:
         """End all of the attempt's sessions."""

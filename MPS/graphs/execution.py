@@ -28,8 +28,11 @@ class Copies:
         return await self._interpreter.open(self._tools) if session is None else await session.fork()
 
     async def run(self, before: Session | None, step: Step) -> tuple[Session, StepResult | None]:
-        """Run a step in a copy of `before`, which stays as it is. Returns the session where the next step goes on and
-        the result (None: there was no code to run). Raises `InterpreterError`, `ToolError`."""
+        """Run a step and leave `before` as it is: in a copy, or in `before` itself if the step does nothing but hand in
+        an answer. Returns the session where the next step goes on and the result (None: there was no code to run).
+        Raises `InterpreterError`, `ToolError`."""
+        if before is not None and (result := await before.hand_in(step.code)) is not None:
+            return before, result
         after = await self.of(before)
         try:
             result = await run_code(after, step.code) if step.code else None

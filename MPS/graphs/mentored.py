@@ -8,7 +8,8 @@ itself: until it is right or the corrections are used up (a hard sample). With `
 by Monte Carlo and the teacher only says what is wrong with it; with `criticality=k` each correction is measured.
 
 Where this departs from the original release (METHOD.md, section 6): attempts without an answer are localised too; the
-corrector never sees the reference answer; a fork of the interpreter before each step replaces the replay of prefixes.
+corrector never sees the reference answer; a fork of the interpreter before each step that may change its state replaces
+the replay of prefixes.
 """
 
 from typing import Any, Literal, TypedDict

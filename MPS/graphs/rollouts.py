@@ -109,7 +109,8 @@ class Rollouts:
                     continue  # the plan
                 before = here
                 here, result = await self.copies.run(before, step)
-                await before.close()
+                if here is not before:
+                    await before.close()
                 episode.add(step, result)
         finally:
             await here.close()

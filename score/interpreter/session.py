@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from score.errors import InterpreterError
 from score.interpreter import output, tools
@@ -49,10 +49,32 @@ class Session:
         `timeout_s` replaces the setting. Raises `InterpreterError` where the sandbox fails, the session is closed, or
         its state was lost in a killed step with `snapshots: false`.
         """
+        timeout_s = self._settings.step_timeout_s if timeout_s is None else timeout_s
+        result = await self._alone(code, timeout_s, "run")
+        assert result is not None  # only `hand_in` is declined
+        return result
+
+    async def hand_in(self, code: str) -> StepResult | None:
+        """Run a step that does nothing but hand in an answer, which leaves the state as it was: as if it had run in a
+        fork that was closed again, without the costs. None where it might do more; then nothing has happened.
+
+        Raises `InterpreterError` as `run` does, and where such a step was killed: nothing that it does takes long.
+        """
+        if "final_answer_print" not in code:
+            return None
+        result = await self._alone(code, self._settings.step_timeout_s, "hand_in")
+        self._step -= 1
+        if result is not None and result.status in ("timeout", "memory", "killed"):
+            self._lost = f"a step that only hands in an answer ended with {result.status}"
+            raise InterpreterError(f"the session's state is lost: {self._lost}")
+        # Declined, or an error before the answer, which left nothing behind either.
+        return result if result is not None and result.final_answer is not None else None
+
+    async def _alone(self, code: str, timeout_s: float, op: Literal["run", "hand_in"]) -> StepResult | None:
         self._take()
         unfinished = True
         try:
-            result = await self._run(code, self._settings.step_timeout_s if timeout_s is None else timeout_s)
+            result = await self._run(code, timeout_s, op)
             unfinished = False
             return result
         finally:
@@ -69,13 +91,13 @@ class Session:
             raise InterpreterError("the session is busy: it does one thing at a time")
         self._busy = True
 
-    async def _run(self, code: str, timeout_s: float) -> StepResult:
+    async def _run(self, code: str, timeout_s: float, op: Literal["run", "hand_in"]) -> StepResult | None:
         self._step += 1
         self._tool_errors = []
         name = secrets.token_hex(8)
         # Before the first step there is nothing to go back to but a fresh start.
-        snapshot = self._settings.snapshots and self._step > 1
-        frame = wire.pack({"op": "run", "id": name, "code": code, "number": self._step, "snapshot": snapshot})
+        snapshot = self._settings.snapshots and self._step > 1 and op == "run"
+        frame = wire.pack({"op": op, "id": name, "code": code, "number": self._step, "snapshot": snapshot})
         if len(frame) > wire.MAX_FRAME:
             return StepResult("error", f"The code is too long: {len(code)} characters.", None, 0.0)
         os.ftruncate(self._ends.output, 0)
@@ -83,6 +105,8 @@ class Session:
         try:
             await self._ends.channel.send(frame)
             reply, waited = await self._until_done(name, timeout_s, snapshot)
+            if op == "hand_in" and reply.get("op") == "declined":
+                return None
             status, note = checked_status(reply), str(reply.get("note") or "")
             answer = reply.get("final_answer")
         except TimeoutError:
@@ -130,7 +154,7 @@ class Session:
                 continue
             if message.get("id") != name:
                 raise wire.BrokenFrame("not of this step")
-            if message.get("op") == "done":
+            if message.get("op") in ("done", "declined"):
                 return message, waited
             began = loop.time()
             answer = await tools.answer(self._tools, message, self._tool_errors)

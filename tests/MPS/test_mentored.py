@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from score.errors import DataError
-from score.interpreter import InterpreterSettings
+from score.interpreter import InterpreterSettings, Session
 from score.miniature.marking import Problem
 from score.tasks import Task
 from score.trajectory import Trajectory, mps_row, parse_row, read_trajectories
@@ -79,6 +79,25 @@ def test_attempts_without_an_answer_or_with_a_hasty_one_are_mentored_too(
         assert trajectory.correct
         assert [key_step.mistake_step_index for key_step in trajectory.key_steps] == [2]
         assert trajectory.key_steps[0].is_valid
+
+
+def test_no_copy_is_made_for_a_step_that_only_hands_in_an_answer(
+    solve: Solve, mps_tasks: list[Task], problems: dict[str, Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy before each step that works but the first, which starts afresh; with a hasty answer, too, it is as before."""
+    forks: list[Session] = []
+    fork = Session.fork
+
+    async def counted(session: Session) -> Session:
+        forks.append(session)
+        return await fork(session)
+
+    monkeypatch.setattr(Session, "fork", counted)
+    tasks = of_length(mps_tasks, problems, least=3)
+    for mistake in ("none", "early"):
+        forks.clear()
+        assert all(trajectory.correct for trajectory in solve(tasks, mistake))
+        assert len(forks) == sum(len(problems[task.question].work) - 1 for task in tasks)
 
 
 def test_what_ended_a_rows_attempt_was_judged_by_somebody_on_something(

@@ -22,7 +22,7 @@ import traceback
 import types
 from typing import Any
 
-from . import processes, wire
+from . import answers, processes, wire
 
 NAME = "<step {}>"
 LOOP_FAILED = 70  # exit code where the session's code broke the loop itself
@@ -30,6 +30,7 @@ LONGEST_ANSWER = 1_000_000  # characters; the host cuts further
 _close, _dup2, _exit, _getpid, _kill = os.close, os.dup2, os._exit, os.getpid, os.kill
 _print, _compile, _exec, _isinstance, _str = print, compile, exec, isinstance, str
 _receive, _pack, _fork, _collect = wire.receive, wire.pack, processes.fork, processes.collect
+_only_hands_in = answers.only_hands_in
 
 # A copy, so that code which patches builtins patches its own and not the ones that the loop runs on. Made before any
 # fork: what a process writes to for the first time after its fork costs a copied page.
@@ -100,7 +101,7 @@ class Worker:
 
     def serve(self) -> None:
         """Answer the host until it closes the socket."""
-        handlers = {"start": self._start, "run": self._run, "fork": self._fork}
+        handlers = {"start": self._start, "run": self._run, "hand_in": self._hand_in, "fork": self._fork}
         while True:
             try:
                 received = _receive(self.socket, 3)
@@ -122,7 +123,7 @@ class Worker:
     def _start(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         self._enter(message["directory"])
         scope = self.main.__dict__
-        scope["final_answer_print"] = self._final_answer_tool()
+        scope["final_answer_print"] = self.final_answer_print = self._final_answer_tool()
         for name, description in message["tools"].items():
             scope[name] = self._tool(name, description)
         return {"op": "ready"}
@@ -132,6 +133,13 @@ class Worker:
             os.mkdir(directory)
         os.chdir(directory)
         os.environ["HOME"] = os.environ["TMPDIR"] = directory
+
+    def _hand_in(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        """Run the step if it does nothing but hand in an answer."""
+        scope, plain = self.main.__dict__, not self.output.closed and sys.stdout is self.output
+        if plain and _only_hands_in(message["code"], scope, _own_builtins.__dict__, self.final_answer_print):
+            return self._run(message, fds)
+        return {"op": "declined", "id": message["id"]}
 
     def _run(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         if message["snapshot"]:
