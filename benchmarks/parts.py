@@ -96,7 +96,8 @@ async def bare_calls(url: str, trajectories: int) -> Cost:
 
 
 async def steps(trajectories: int, *, forks: bool) -> Cost:
-    """A session with two steps; with `forks` the state before the second one is kept, as in the mentored graph."""
+    """A session with two steps; with `forks` the state before the second one is kept in a copy. The mentored graph does
+    that for steps that may change it; the second step here only hands in an answer."""
     async with Interpreter(InterpreterSettings(snapshots=False)) as interpreter:
 
         async def work() -> None:

@@ -1,4 +1,4 @@
-"""Which steps do nothing but hand in an answer. They leave the state as it was, so nobody has to copy it before them.
+"""Which steps do nothing but hand in an answer. They leave the state as it was, so no copy before them is needed.
 
 The question is decided in the session's own process, right before the step would run, by its code and by the values
 that it names: numbers and texts of Python's own types, not long, put together by operators that cannot take long. What

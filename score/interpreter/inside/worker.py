@@ -136,15 +136,18 @@ class Worker:
 
     def _hand_in(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         """Run the step if it does nothing but hand in an answer."""
-        scope, plain = self.main.__dict__, not self.output.closed and sys.stdout is self.output
-        if plain and _only_hands_in(message["code"], scope, _own_builtins.__dict__, self.final_answer_print):
+        if self._only_hands_in(message["code"]):
             return self._run(message, fds)
         return {"op": "declined", "id": message["id"]}
+
+    def _only_hands_in(self, code: str) -> bool:
+        plain = not self.output.closed and sys.stdout is self.output
+        return plain and _only_hands_in(code, self.main.__dict__, _own_builtins.__dict__, self.final_answer_print)
 
     def _run(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         if message["snapshot"]:
             try:
-                snapshot = self._snapshot()
+                snapshot = None if self._only_hands_in(message["code"]) else self._snapshot()
             except OSError:
                 snapshot = None  # its own processes fill the limit: a killed step then loses the state, and says so
             if snapshot == 0:
