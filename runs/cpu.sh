@@ -57,13 +57,13 @@ mps_data() {
   serve student_bc SCORE_STUDENT_URL python -m score.serving --model "$RUN/bc"
   (cd MPS && again python SCoRe_data_gen.py --config ../configs/miniature/SCoRe_data_gen.yaml "${LONG[@]}" "${MENTORING[@]}")
 }
-sft_format() { (cd MPS && python format/SCoRe_SFT_llamafactory_format_convert.py --config ../configs/miniature/format.yaml); }
+sft_format() { (cd MPS && python format/SCoRe_SFT_llamafactory_format_convert.py --config ../configs/miniature/format.yaml "${SPLIT[@]}"); }
 stage mps_data mps_data
 stage sft_format sft_format
 stage sft_train train bc sft SCoRe_SFT.yaml data
 
 # 3. SCoRe-RL: short rollouts from the verified prefixes
-rl_format() { (cd MPS && python format/SCoRe_RL_convert.py --config ../configs/miniature/format.yaml); }
+rl_format() { (cd MPS && python format/SCoRe_RL_convert.py --config ../configs/miniature/format.yaml "${SPLIT[@]}"); }
 rl_train() {
   expert
   bash RL/SCoRe_Script/train_miniature.sh standard "$SEED" 2>&1 | python -u -m score.trainer_log "$RUN/log/train_rl.log" "training rl (steps)"
