@@ -50,7 +50,7 @@ class Plan:
     seeds: tuple[int, ...]
 
 
-FULL = Plan("study", steps=48, validate_every=8, seeds=(0, 1, 2))
+FULL = Plan("study", steps=32, validate_every=8, seeds=(0, 1, 2))
 QUICK = Plan("quick", steps=12, validate_every=4, seeds=(0,))
 
 
