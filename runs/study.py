@@ -1,7 +1,7 @@
 """The learning study of RL/README.md: what do short horizons and key-step rewards buy, in an easy and a hard regime?
 
     .venv/bin/python runs/study.py                 both regimes, three seeds: a night on 2 cores
-    .venv/bin/python runs/study.py --quick         one seed, a quarter of the steps: within an hour
+    .venv/bin/python runs/study.py --quick         one seed, few steps, 400 test tasks: within an hour
     .venv/bin/python runs/study.py --regimes hard --seeds 0 1
 
 For each regime and seed: runs/cpu.sh up to its SFT student, from which five students are trained on as many tokens each
@@ -48,10 +48,11 @@ class Plan:
     steps: int  # of `standard`
     validate_every: int
     seeds: tuple[int, ...]
+    tasks: int | None = None  # only so many of test
 
 
 FULL = Plan("study", steps=32, validate_every=8, seeds=(0, 1, 2))
-QUICK = Plan("quick", steps=12, validate_every=4, seeds=(0,))
+QUICK = Plan("quick", steps=12, validate_every=4, seeds=(0,), tasks=400)
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def jobs(plan: Plan, regime: str, seed: int) -> Iterator[Job]:
         "--set sft_share=1.0 --set sft.output=$RUN/data_all/mps_llamafactory.json "
         "--set dataset_info=$RUN/data_all/dataset_info.json"
     )
+    limit = f" --limit {plan.tasks}" if plan.tasks else ""
     sampled = " ".join(f"--set endpoints.student.sampling.{key}" for key in ("temperature=1", "top_p=1", "top_k=null"))
 
     def score() -> str:
@@ -146,8 +148,8 @@ def jobs(plan: Plan, regime: str, seed: int) -> Iterator[Job]:
     for arm, student in students.items():
         after = (road if arm == "sft" else f"{mark} {arm}",)
         name = f"{plan.name}_{arm}_test"
-        yield Job(f"{mark} answers of {arm}", lambda s=student, n=name: f"answers {s} test {n}", after)  # type: ignore[misc]
-    yield Job(f"{mark} sampled", lambda: f"answers sft validation {plan.name}_sampled {sampled}", (road,))
+        yield Job(f"{mark} answers of {arm}", lambda s=student, n=name: f"answers {s} test {n}{limit}", after)  # type: ignore[misc]
+    yield Job(f"{mark} sampled", lambda: f"answers sft validation {plan.name}_sampled {sampled}{limit}", (road,))
     last = tuple(f"{mark} answers of {arm}" for arm in ARMS)
     yield Job(f"{mark} scores", score, (*last, f"{mark} sampled"))
 
