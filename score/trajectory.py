@@ -13,12 +13,15 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from score.errors import DataError
 from score.tasks import Task, problem_in, read_json_lines
+
+if TYPE_CHECKING:
+    from score.recorded import RecordedKeyStep, RecordedStep
 
 NO_CODE = "No Code Executed."
 _LABEL = re.compile(r"\s*(?:first[\s_-]*thought(?:\s+prefix)?|thought)\s*:\s*", re.IGNORECASE)
@@ -168,7 +171,9 @@ def read_verdict(recorded: object) -> Verdict | None:
     )
 
 
-def still_holds(key_step: KeyStep, plan: str | None, steps: Sequence[Step]) -> bool:
+def still_holds(
+    key_step: "KeyStep | RecordedKeyStep", plan: str | None, steps: "Sequence[Step | RecordedStep]"
+) -> bool:
     """Do this plan and these steps hold the correction where it was made, after the very prefix that it was made for?
     A key step without a structured prefix (the original release's) is looked for at its place alone."""
     index = key_step.mistake_step_index
@@ -182,7 +187,7 @@ def still_holds(key_step: KeyStep, plan: str | None, steps: Sequence[Step]) -> b
     return same_plan and [_action(s) for s in key_step.prefix_steps] == [_action(s) for s in steps[: index - 1]]
 
 
-def _action(step: Step) -> tuple[str, str]:
+def _action(step: "Step | RecordedStep") -> tuple[str, str]:
     return step.thought, step.code
 
 

@@ -25,6 +25,7 @@ from score.json_stream import JsonArrayWriter, read_json_array  # noqa: E402
 from score.manifest import write_manifest  # noqa: E402
 from score.questions import draw, fingerprint, normalised  # noqa: E402
 from score.recorded import Recorded, RecordedKeyStep  # noqa: E402
+from score.trajectory import still_holds  # noqa: E402
 
 
 def row_without_key_step(trajectory: Recorded) -> dict[str, Any]:
@@ -84,7 +85,12 @@ def selected(settings: FormatSettings, counts: Counter[str]) -> Iterator[Recorde
 
 
 def valid_key_steps(trajectory: Recorded) -> list[RecordedKeyStep]:
-    return [key_step for key_step in trajectory.key_steps if key_step.is_valid and key_step.student_mistake]
+    """Those that the file calls valid and that the trajectory does hold: a row is no better than its prefix."""
+    return [
+        key_step
+        for key_step in trajectory.key_steps
+        if key_step.is_valid and key_step.student_mistake and still_holds(key_step, trajectory.plan, trajectory.steps)
+    ]
 
 
 def rows(trajectory: Recorded, settings: FormatSettings, counts: Counter[str]) -> Iterator[dict[str, Any]]:

@@ -99,6 +99,22 @@ def test_rl_rows_start_at_the_verified_prefix(mentored: dict[str, Any]) -> None:
             assert (len(row["prompt"]), row["rejected"], row["correct_step"]) == (1, "", None)
 
 
+def test_a_key_step_that_its_trajectory_does_not_hold_makes_no_rl_row(mentored: dict[str, Any], tmp_path: Path) -> None:
+    """Whatever the file says of it: the prefix is only as good as the trajectory that ended correct with it."""
+    source = tmp_path / "edited.jsonl"
+    with open(mentored["source"], encoding="utf-8") as lines, open(source, "w", encoding="utf-8") as written:
+        for line in lines:
+            row = json.loads(line)
+            for step in row["steps"]:
+                step["code"] = step["code"] and "unrelated = 0\n" + step["code"]
+            written.write(json.dumps(row) + "\n")
+    ran = convert("SCoRe_RL_convert", tmp_path, "--input", str(source), "--output", f"{tmp_path}/edited.json")
+    assert ran.returncode == 0, ran.stderr
+    assert not any(
+        row["chosen"] and row["correct_step"] > 1 for row in json.loads((tmp_path / "edited.json").read_text())
+    )
+
+
 def test_a_seed_repeats_and_another_differs(mentored: dict[str, Any], tmp_path: Path) -> None:
     def questions(seed: str) -> set[str]:
         convert("SCoRe_SFT_llamafactory_format_convert", tmp_path, "--seed", seed,
