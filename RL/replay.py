@@ -3,6 +3,7 @@
 - Unscored rollouts get the mean of their group's scored ones: with GRPO's baseline their advantage is then zero.
   Above `unscored_limit` (a share of the step's rollouts) training stops instead of learning from noise. Rows whose
   prefix prints something else than recorded move no weight either; they are a matter of the data and do not stop it.
+- What a rollout earned by its key step is put at the end of that turn, for `advantage.credited`.
 - A rollout that failed with an unexpected error stops training: it is a bug, not a 0.
 - Shares of tiers and deciding layers, key-step hits, final accuracy and tokens go into verl's loggers.
 - verl polls every 2 s, which on a small model is longer than the step: `poll_interval` is a setting.
@@ -20,10 +21,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import advantage  # noqa: F401  (registers `score_grpo` in the one process that computes advantages)
 import numpy as np
 import torch
 import transfer_queue as tq
+from advantage import at_turn  # its module registers `score_grpo` in the one process that computes advantages
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
@@ -31,6 +32,8 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from score.errors import JudgeError, ScoreError
 
 TIERS = ("correct", "same_as_teacher", "new_way", "nothing")
+BY_KEY_STEP = ("same_as_teacher", "new_way")
+FIELDS = ["rm_scores", "response_mask", "extra_fields"]
 
 
 def group_means(uids: list[str], scores: np.ndarray, unscored: np.ndarray) -> np.ndarray:
@@ -149,7 +152,7 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict[str, Any]]:
         """verl's contract: a batch's keys, and metrics."""
         batch, metrics = super().sample(global_steps, partition_id, batch_size)
-        data = tq.kv_batch_get(keys=batch.keys, partition_id=partition_id, select_fields=["rm_scores", "extra_fields"])
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=partition_id, select_fields=FIELDS)
         infos = [getattr(fields, "data", fields)["reward_extra_info"] for fields in data["extra_fields"]]
         if partition_id != "train":
             correct = [info["final_correct"] for info in infos if info["final_correct"] is not None]
@@ -164,12 +167,14 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         if unscored.any():
             self._check(np.array([bool(i["unscored"] and not i["prefix_differs"]) for i in infos]), infos)
             scores = group_means(uids, scores, unscored)
-            for tokens, value, replace in zip(token_scores, scores, unscored, strict=True):
-                if replace:
-                    tokens[-1] = float(value)
-            filled = torch.nested.as_nested_tensor(token_scores, layout=torch.jagged)
-            fields = TensorDict({"rm_scores": filled}, batch_size=len(batch.keys))
-            tq.kv_batch_put(keys=batch.keys, partition_id=partition_id, fields=fields)
+        for row, (mask, info) in enumerate(zip(data["response_mask"].unbind(), infos, strict=True)):
+            if unscored[row]:
+                token_scores[row][-1] = float(scores[row])
+            elif info["tier"] in BY_KEY_STEP:
+                token_scores[row] = at_turn(token_scores[row], mask, int(info["key_turn"]))
+        placed = torch.nested.as_nested_tensor(token_scores, layout=torch.jagged)
+        fields = TensorDict({"rm_scores": placed}, batch_size=len(batch.keys))
+        tq.kv_batch_put(keys=batch.keys, partition_id=partition_id, fields=fields)
         return batch, metrics | metrics_of(uids, infos, scores)
 
     def _check(self, unscored: np.ndarray, infos: list[dict[str, Any]]) -> None:

@@ -160,6 +160,7 @@ async def compute_score(
         "layer": made.score.layer if made else "unscored",
         "final_correct": float(made.score.tier == "correct") if made else None,
         "key_step_hit": None if hit is None else float(hit),
+        "key_turn": float(extra_info.get("key_turn") or 0),
         "answered": float(episode["answer"] is not None),
         "generated_tokens": float(episode["generated_tokens"]),
         "turns": float(len(episode["turns"])),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from advantage import credited, group_advantages
+from advantage import at_turn, credited, group_advantages
 from replay import ScoreReplayBuffer, group_means, keep_best
 
 from score.errors import JudgeError
@@ -39,15 +39,24 @@ def test_too_many_unscored_rollouts_stop_training() -> None:
 
 
 def test_what_a_key_step_earned_can_be_credited_to_its_turn_alone() -> None:
-    mask = torch.tensor([[1, 1, 0, 0, 1, 0]] * 3)
-    scores = torch.tensor([1.0, 0.5, 0.0])
-    advantages = torch.tensor([2.0, 1.0, -3.0])
-    assert credited(advantages, scores, mask, key_turn=False).tolist() == [
-        [2, 2, 0, 0, 2, 0], [1, 1, 0, 0, 1, 0], [-3, -3, 0, 0, -3, 0]
+    mask = torch.tensor([[1, 1, 0, 0, 1, 0]] * 4)
+    rewards = torch.zeros(4, 6)
+    rewards[:3, -1] = torch.tensor([1.0, 0.5, 0.5])
+    rewards[1], rewards[2] = at_turn(rewards[1], mask[1], 0), at_turn(rewards[2], mask[2], 1)
+    advantages = torch.tensor([2.0, 1.0, 1.0, -3.0])
+    assert credited(advantages, rewards, mask, key_turn=False).tolist() == [
+        [2, 2, 0, 0, 2, 0], [1, 1, 0, 0, 1, 0], [1, 1, 0, 0, 1, 0], [-3, -3, 0, 0, -3, 0]
     ]  # fmt: skip
-    assert credited(advantages, scores, mask, key_turn=True).tolist() == [
-        [2, 2, 0, 0, 2, 0], [1, 1, 0, 0, 0, 0], [-3, -3, 0, 0, -3, 0]
+    assert credited(advantages, rewards, mask, key_turn=True).tolist() == [
+        [2, 2, 0, 0, 2, 0], [1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0], [-3, -3, 0, 0, -3, 0]
     ]  # fmt: skip
+
+
+def test_a_key_steps_reward_stands_at_the_end_of_its_turn() -> None:
+    rewards, mask = torch.tensor([0.0, 0, 0, 0, 0, 0.5]), torch.tensor([0, 1, 1, 0, 1, 0])
+    assert at_turn(rewards, mask, 0).tolist() == [0, 0, 0.5, 0, 0, 0]
+    assert at_turn(rewards, mask, 1).tolist() == [0, 0, 0, 0, 0.5, 0]
+    assert at_turn(rewards, mask, 2).tolist() == rewards.tolist()  # the rollout has no such turn
 
 
 def test_the_best_checkpoint_by_validation_outlives_verls_own_deletions(tmp_path: Path) -> None:
