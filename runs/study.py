@@ -53,7 +53,7 @@ class Plan:
     tasks: int | None = None  # only so many of test
 
 
-FULL = Plan("study", steps=80, validate_every=20, seeds=(0, 1, 2))
+FULL = Plan("study", steps=64, validate_every=16, seeds=(0, 1, 2))
 QUICK = Plan("quick", steps=12, validate_every=6, seeds=(0,), tasks=400)
 
 
