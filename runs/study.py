@@ -1,7 +1,7 @@
 """The learning study of RL/README.md: what do short horizons and key-step rewards buy, in an easy and a hard regime?
 
     .venv/bin/python runs/study.py                 both regimes, three seeds: a night on 2 cores
-    .venv/bin/python runs/study.py --quick         one seed, few steps, 400 test tasks: within an hour
+    .venv/bin/python runs/study.py --quick         one seed, few steps, 400 test tasks
     .venv/bin/python runs/study.py --regimes hard --seeds 0 1
 
 For each regime and seed: runs/cpu.sh up to its SFT student, from which five students are trained on as many tokens each
