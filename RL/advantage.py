@@ -5,7 +5,7 @@
 way" as strong as "right" in a group without a right answer), `score_grpo.negative_scale` (paper: 1; ours: 0.5) and
 `score_grpo.credit`: `rollout` (paper: every sampled token gets the rollout's advantage) or `key_turn` (what a rollout
 earned by its key step alone, below the pay for a right answer, goes to the turn that made it; the turns after it were
-wrong). `replay` has put such a reward at the end of its turn (`at_turn`).
+wrong). `replay` has then put such a reward at the end of its turn (`at_turn`).
 """
 
 from collections import defaultdict

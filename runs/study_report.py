@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from study import ARMS, RL_ARMS, generated, read_metrics, run_folder
+from study import ARMS, RL_ARMS, generated, read_lines, read_metrics, run_folder
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "inference")]
 
@@ -33,8 +33,7 @@ TITLES = {
 
 def read_scores(path: Path, kind: str = "word") -> Right:
     """The verdicts of a scores file (inference/evaluate.py). Raises `ValueError` for a task without."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    found = {row["id"]: row["correct"] for row in rows if row["kind"] == kind}
+    found = {row["id"]: row["correct"] for row in read_lines(path) if row["kind"] == kind}
     if open_ones := [task for task, correct in found.items() if correct is None]:
         raise ValueError(f"{path}: {len(open_ones)} tasks are unscored, as {open_ones[0]}")
     return found
@@ -50,6 +49,12 @@ def difference(pairs: list[tuple[Right, Right]]) -> dict[str, Any]:
     both = [(first[task], second[task]) for first, second in pairs for task in first]
     mean, low, high = paired_difference([first for first, _ in both], [second for _, second in both])
     return {"difference": mean, "ci95": (low, high), "n": len(both)}
+
+
+def by_seed_and_pooled(first: dict[int, Right], second: dict[int, Right]) -> dict[int | str, dict[str, Any]]:
+    """second - first for each seed, and over the tasks of all of them together."""
+    pairs = {seed: (first[seed], second[seed]) for seed in first}
+    return {seed: difference([pair]) for seed, pair in pairs.items()} | {"pooled": difference(list(pairs.values()))}
 
 
 def curve(folder: Path) -> list[tuple[float, float]]:
@@ -101,24 +106,16 @@ def read_regime(name: str, regime: str, seeds: list[int]) -> dict[str, Any]:
             for arm, m in metrics.items()
         },
         "arms": {arm: {s: share(r) for s, r in by_seed.items()} for arm, by_seed in right.items()},
-        "minus_sft": {
-            arm: {s: difference([(right["sft"][s], right[arm][s])]) for s in seeds}
-            | {"pooled": difference([(right["sft"][s], right[arm][s]) for s in seeds])}
-            for arm in ARMS
-            if arm != "sft"
-        },
+        "minus_sft": {arm: by_seed_and_pooled(right["sft"], right[arm]) for arm in ARMS if arm != "sft"},
         "standard_minus": {
-            arm: {s: difference([(right[arm][s], right["standard"][s])]) for s in seeds}
-            | {"pooled": difference([(right[arm][s], right["standard"][s]) for s in seeds])}
-            for arm in ARMS
-            if arm not in ("sft", "standard")
+            arm: by_seed_and_pooled(right[arm], right["standard"]) for arm in ARMS if arm not in ("sft", "standard")
         },
         "generated_tokens": {arm: {s: generated(rows) for s, rows in m.items()} for arm, m in metrics.items()},
         "seconds": {
             arm: {s: sum(step.get("seconds", 0.0) for step in rows) for s, rows in m.items()}
             for arm, m in metrics.items()
         },
-        "curves": {arm: {s: points for s, points in c.items()} for arm, c in curves.items()},
+        "curves": curves,
         "mean_curves": means,
         "tokens_of_standard_to_reach_long_horizon": {"accuracy": goal[1], "tokens": reached, "of": goal[0]},
     }
@@ -128,7 +125,7 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def points(found: dict[str, Any]) -> str:
+def in_points(found: dict[str, Any]) -> str:
     low, high = found["ci95"]
     return f"{100 * found['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
@@ -148,19 +145,19 @@ def table(regime: str, found: dict[str, Any]) -> list[str]:
     ]
     for arm in ARMS:
         cells = [TITLES[arm], *(percent(found["arms"][arm][seed]["accuracy"]) for seed in seeds)]
-        cells.append(points(found["minus_sft"][arm]["pooled"]) if arm != "sft" else "")
-        cells.append(points(found["standard_minus"][arm]["pooled"]) if arm in found["standard_minus"] else "")
+        cells.append(in_points(found["minus_sft"][arm]["pooled"]) if arm != "sft" else "")
+        cells.append(in_points(found["standard_minus"][arm]["pooled"]) if arm in found["standard_minus"] else "")
         tokens = found["generated_tokens"].get(arm, {})
         cells.append(", ".join(f"{count / 1000:.0f}" for count in tokens.values()))
         lines.append("| " + " | ".join(cells) + " |")
-    by_seed = ", ".join(points(found["minus_sft"]["standard"][seed]) for seed in seeds)
+    by_seed = ", ".join(in_points(found["minus_sft"]["standard"][seed]) for seed in seeds)
     goal = found["tokens_of_standard_to_reach_long_horizon"]
-    share = f"after {100 * goal['tokens'] / goal['of']:.0f} % of its tokens" if goal["tokens"] is not None else "never"
+    when = f"after {100 * goal['tokens'] / goal['of']:.0f} % of its tokens" if goal["tokens"] is not None else "never"
     return [
         *lines,
         "",
         f"`standard` minus SFT by seed: {by_seed}. On validation `standard` reaches `long_horizon`'s last accuracy "
-        f"({percent(goal['accuracy'])} %) {share}.",
+        f"({percent(goal['accuracy'])} %) {when}.",
     ]
 
 

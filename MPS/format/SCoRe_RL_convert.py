@@ -74,7 +74,7 @@ def selected(settings: FormatSettings, counts: Counter[str]) -> Iterator[Recorde
             counts["refused: SFT used the question"] += 1
         elif trajectory.correct is None and not trajectory.is_hard:
             counts["left out: unscored"] += 1
-        elif trajectory.correct and valid_key_steps(trajectory):
+        elif trajectory.correct and any(is_valid(key_step, trajectory) for key_step in trajectory.key_steps):
             yield trajectory
         else:
             kind, kept = ("easy", settings.rl.easy_kept) if trajectory.correct else ("hard", settings.rl.hard_kept)
@@ -84,18 +84,15 @@ def selected(settings: FormatSettings, counts: Counter[str]) -> Iterator[Recorde
                 counts[f"left out: {kind}, beyond the share"] += 1
 
 
-def valid_key_steps(trajectory: Recorded) -> list[RecordedKeyStep]:
-    """Those that the file calls valid and that the trajectory does hold: a row is no better than its prefix."""
-    return [
-        key_step
-        for key_step in trajectory.key_steps
-        if key_step.is_valid and key_step.student_mistake and still_holds(key_step, trajectory.plan, trajectory.steps)
-    ]
+def is_valid(key_step: RecordedKeyStep, trajectory: Recorded) -> bool:
+    """The file calls it valid, and the trajectory does hold it: a row is no better than its prefix."""
+    valid = key_step.is_valid and bool(key_step.student_mistake)
+    return valid and still_holds(key_step, trajectory.plan, trajectory.steps)
 
 
 def rows(trajectory: Recorded, settings: FormatSettings, counts: Counter[str]) -> Iterator[dict[str, Any]]:
     """The rows of one trajectory: from its first key step or from each, else from the question."""
-    valid = valid_key_steps(trajectory) if trajectory.correct else []
+    valid = [key_step for key_step in trajectory.key_steps if trajectory.correct and is_valid(key_step, trajectory)]
     if not valid:
         counts["easy" if trajectory.correct else "hard"] += 1
         yield row_without_key_step(trajectory)

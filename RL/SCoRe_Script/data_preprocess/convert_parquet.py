@@ -210,6 +210,7 @@ def convert(settings: ParquetSettings) -> tuple[Counter[str], dict[str, Any]]:
     from verl_parquet import ParquetFile
 
     counts: Counter[str] = Counter()
+    questions = list(whole_questions(settings))  # before the long work: a bad file stops at once
     limit = PromptLimit(settings) if settings.tokenizer is not None else None
     left_out = LeftOut(settings.output / "left_out.jsonl", counts)
     rows = read(settings.input, counts)
@@ -230,7 +231,7 @@ def convert(settings: ParquetSettings) -> tuple[Counter[str], dict[str, Any]]:
                 first = first or row
             elif held_out.rows != settings.validation_rows:
                 held_out.write(row)
-        for row in whole_questions(settings):
+        for row in questions:
             held_out.write(row)
         if first is None:
             raise DataError(f"{settings.input}: no row was left to train on ({dict(counts)})")
