@@ -180,7 +180,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
                 )
             mean = [(t / 1000, 100 * a) for t, a in found["mean_curves"][arm]]
             above.plot(*zip(*mean, strict=True), color=f"C{number}", linewidth=2.2, marker="o", markersize=4, label=arm)
-        above.set_title(f"{regime}: learning curves, mean of {len(found['seeds'])} seeds (thin: each)")
+        above.set_title(f"{regime}: learning curves, mean (thin: seeds {', '.join(map(str, found['seeds']))})")
         above.set_xlabel("tokens generated in training, thousands")
         above.set_ylabel("greedy accuracy on validation, %")
         above.legend(frameon=False)
