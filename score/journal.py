@@ -1,5 +1,6 @@
 """An append-only result file that survives `kill -9`: one JSON row a line, a lock, a healed torn last line.
 
+While a run writes, rows stand in the order in which tasks ended; when it has ended, in the order of the tasks.
 Beside `name.jsonl` lie `name.failures.jsonl` (what failed and is tried again by the next run) and, while a run
 writes, `name.jsonl.lock`, which names its holder.
 
@@ -11,7 +12,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -148,6 +149,31 @@ class Journal:
         """Record that a task failed, and how."""
         row = {"id": task_id, **({"sample": sample} if sample else {}), "kind": kind, "message": message}
         self._write(self._failures, row)
+
+    def arrange(self, units: Iterable[str]) -> None:
+        """Put the rows into the order of `units`, those of other units last, so that the same rows make the same file
+        whichever task ended first. A kill leaves the old file or the new one, both whole."""
+        self._file.flush()
+        places: dict[str, tuple[int, int]] = {}
+        start = 0
+        with open(self.path, "rb") as lines:
+            for line in lines:
+                places[self._id_of(json.loads(line))] = (start, len(line))
+                start += len(line)
+        wanted = dict.fromkeys(unit for unit in units if unit in places) | dict.fromkeys(places)
+        if list(wanted) == list(places):
+            return
+        new = self.path.with_suffix(".new")
+        with open(self.path, "rb") as old, open(new, "wb") as file:
+            for unit in wanted:
+                start, length = places[unit]
+                old.seek(start)
+                file.write(old.read(length))
+            file.flush()
+            os.fsync(file.fileno())
+        self._file.close()
+        new.replace(self.path)
+        self._file = open(self.path, "ab")
 
     def _write(self, file: IO[bytes], row: dict[str, Any]) -> None:
         file.write(as_line(row))

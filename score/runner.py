@@ -67,7 +67,8 @@ async def run_tasks(
     A `ScoreError` fails its unit only (recorded by kind, tried again by the next run), and so does a unit that takes
     longer than `task_timeout_s` (kind `task`); a fatal `ProviderError` and anything that is no `ScoreError` stop the
     run after recording. Ctrl-C lets what is in flight finish and starts nothing new; a second one stops now and
-    raises `KeyboardInterrupt`. Rows already written stay.
+    raises `KeyboardInterrupt`. Rows already written stay; after a run that was not interrupted they stand in the order
+    of the tasks.
     """
     units = [(task, sample) for task in tasks for sample in range(samples)]
     waiting = [(task, sample) for task, sample in units if unit_key(task.id, sample) not in journal.done]
@@ -151,6 +152,8 @@ async def run_tasks(
     try:
         with _on_interrupt(interrupt), _few_collections():
             await asyncio.gather(*workers)
+        if not summary.interrupted:
+            journal.arrange(unit_key(task.id, sample) for task, sample in units)
     except asyncio.CancelledError:
         if not summary.interrupted:
             raise

@@ -55,6 +55,20 @@ def test_a_killed_run_resumes_without_repeating_or_losing_a_task(tmp_path: Path)
     assert sorted(ids(out)) == sorted(task.id for task in TASKS)
 
 
+def test_a_run_leaves_the_same_file_whichever_task_ended_first(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text('{"id": "of an older task file"}\n{"id": "150"}\n')
+
+    async def the_first_ends_last(task: Task, sample: int) -> dict[str, Any]:
+        await asyncio.sleep(0.01 - int(task.id) % 10 * 0.001)
+        return {"id": task.id}
+
+    run(out, the_first_ends_last, concurrency=10)
+    assert ids(out) == [*(task.id for task in TASKS), "of an older task file"]
+    assert run(out).skipped == 200
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl"]
+
+
 def test_a_torn_last_line_is_healed(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text('{"id": "0"}\n{"id": "1"}\n{"id": "2", "text": "torn')
