@@ -11,7 +11,6 @@ Score the file with `evaluate.py`.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -63,12 +62,13 @@ def script(settings: InferenceSettings) -> Script[InferenceSettings]:
 
 def answer(settings: InferenceSettings) -> int:
     """Answer what has no row yet, without a command line. Returns the exit code; raises what stops it."""
+    import uvloop
     from sources import task_file
 
     from score.run import run
 
     settings = settings.model_copy(update={"tasks": task_file(settings.tasks, settings.data, settings.output)})
-    return asyncio.run(run(script(settings), settings))
+    return uvloop.run(run(script(settings), settings))
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+import uvloop
 from pydantic import Field, field_validator
 
 from score import cli
@@ -103,8 +104,8 @@ def main(script: Script[S], options: argparse.Namespace) -> int:
     if options.dry_run is not None:
         from score.dry_run import dry_run
 
-        return asyncio.run(dry_run(script, settings, options.dry_run))
-    return asyncio.run(run(script, settings, accept_changes=options.accept_changes))
+        return uvloop.run(dry_run(script, settings, options.dry_run))
+    return uvloop.run(run(script, settings, accept_changes=options.accept_changes))
 
 
 def select_tasks(settings: RunSettings) -> tuple[list[Task], dict[str, int], int]:

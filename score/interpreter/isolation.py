@@ -21,7 +21,8 @@ from score.interpreter.settings import InterpreterSettings
 _INSIDE = Path(__file__).parent / "inside"
 _PRIVATE = "/tmp"  # where `strict` mounts a session's private tmpfs
 _START = f"import sys; sys.path.insert(0, {str(_INSIDE.parent)!r}); from inside import server; server.main()"
-_SERVER = [sys.executable, "-s", "-c", _START]
+# Started as ../.venv/bin/python, the path would lead through a folder that the sandbox does not have.
+_SERVER = [os.path.abspath(sys.executable), "-s", "-c", _START]
 _ROOM_MB = 64  # of address space, at least, for what a step makes itself
 _log = logging.getLogger(__name__)
 

@@ -142,6 +142,14 @@ def test_a_memory_limit_below_the_preloaded_libraries_is_refused_at_the_start(is
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
 
 
+def test_strict_works_with_a_python_that_was_started_by_a_relative_path(strict):
+    here = Path(__file__).parent
+    program = "from score.interpreter.selfcheck import support; print(support()['strict'])"
+    python = f"{here}/{os.path.relpath(sys.executable, here)}"
+    ran = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "yes\n"
+
+
 def test_strict_without_libseccomp_works_and_says_what_is_missing(strict, monkeypatch, caplog):
     monkeypatch.setattr("score.interpreter.isolation.syscall_filter", lambda: None)
 
