@@ -145,8 +145,8 @@ def test_a_memory_limit_below_the_preloaded_libraries_is_refused_at_the_start(is
 def test_strict_works_with_a_python_that_was_started_by_a_relative_path(strict):
     here = Path(__file__).parent
     program = "from score.interpreter.selfcheck import support; print(support()['strict'])"
-    python = f"{here}/{os.path.relpath(sys.executable, here)}"
-    ran = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True)
+    python = os.path.relpath(sys.executable, here)
+    ran = subprocess.run([python, "-c", program], cwd=here, capture_output=True, text=True, check=True)
     assert ran.stdout == "yes\n"
 
 
