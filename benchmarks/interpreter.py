@@ -12,6 +12,8 @@ import argparse
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -170,6 +172,37 @@ async def copied_pages_ms(isolation: Isolation) -> float:
     return naive.page_copies_ms(int(median(pages)))
 
 
+def sympy_alone_ms(repetitions: int) -> float:
+    """What the kinds of steps cost above their second time in a process that is no copy of another, warmed like the
+    interpreter's server: sympy's own work, of which it keeps the results. The caches are cold the first time, as they
+    are for a session that others have run before."""
+    program = """
+import contextlib, io, json, sys, time
+from score.interpreter.inside import warm
+warm.preload(["math", "numpy", "sympy"])
+other_work, over = bytearray(2**26), []
+for code in json.loads(sys.argv[1]):
+    times = []
+    other_work[:] = bytes(len(other_work))
+    for _ in range(2):
+        with contextlib.redirect_stdout(io.StringIO()):
+            began = time.perf_counter()
+            exec(compile(code, "step", "exec"), {})
+            times.append(time.perf_counter() - began)
+    over.append(1e3 * (times[0] - times[1]))
+print(json.dumps(over))
+"""
+    found = []
+    for turn in range(
+        repetitions
+    ):  # each kind is the first once: later ones find something that earlier ones have kept
+        kinds = SYMPY[turn % len(SYMPY) :] + SYMPY[: turn % len(SYMPY)]
+        command = [sys.executable, "-c", program, json.dumps(kinds)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+        found.append(median(json.loads(ran.stdout)))
+    return float(median(found))
+
+
 def baseline(quick: bool) -> dict[str, Any]:
     """The naive interpreter, by the same keys. It has no strict isolation and keeps no process between steps."""
     repetitions = 10 if quick else 50
@@ -237,6 +270,7 @@ async def measure(quick: bool) -> tuple[dict[str, Any], list[tuple[str, float]]]
         (f"first step with sympy ({best}), median of {len(over)} kinds, ms", median(one for one, _ in sympy.values())),
         ("its dearest kind, over the same step's second time, ms", over[-1]),
         ("floor: copying the pages that such a step touches first, ms", await copied_pages_ms(best)),
+        ("floor: sympy's own work in such a step, over its second time, ms", sympy_alone_ms(2 if quick else 8)),
     ]
     return figures, beside
 
