@@ -193,9 +193,8 @@ for code in json.loads(sys.argv[1]):
 print(json.dumps(over))
 """
     found = []
-    for turn in range(
-        repetitions
-    ):  # each kind is the first once: later ones find something that earlier ones have kept
+    for turn in range(repetitions):
+        # Each kind comes first once: later ones find something that earlier ones have kept.
         kinds = SYMPY[turn % len(SYMPY) :] + SYMPY[: turn % len(SYMPY)]
         command = [sys.executable, "-c", program, json.dumps(kinds)]
         ran = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -13,6 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -90,6 +91,16 @@ def as_line(row: dict[str, Any]) -> bytes:
         return json.dumps(row).encode() + b"\n"
 
 
+def _rewrite(path: Path, lines: Iterable[bytes]) -> None:
+    """Put these lines in the place of a file's. A kill leaves the old file or the new one, both whole."""
+    new = path.with_suffix(".new")
+    with open(new, "wb") as file:
+        file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
 class Journal:
     """Use as a context manager. `done` holds the units whose rows are in the file; the rows stay there.
 
@@ -102,6 +113,7 @@ class Journal:
         self.done: set[str] = set()
         self.standing = 0  # failures that remain, counted when the journal is closed
         self._id_of = id_of
+        self._units: list[str] = []  # of the file's lines, in their order
         self._lock = FileLock(f"{self.path}.lock")
         self._holder = Path(f"{self.path}.lock.holder")
         self._file: IO[bytes]
@@ -119,7 +131,8 @@ class Journal:
             self._holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}")
             heal(self.path)
             heal(self.failures_path)
-            self.done = {unit for unit, _ in rows_of(self.path, self._id_of)}
+            self._units = [unit for unit, _ in rows_of(self.path, self._id_of)]
+            self.done = set(self._units)
             self._file = open(self.path, "ab")
             self._failures = open(self.failures_path, "ab")
         except BaseException:
@@ -143,6 +156,7 @@ class Journal:
         if unit in self.done:
             raise ValueError(f"task {unit!r} is already in {self.path}")
         self._write(self._file, row)
+        self._units.append(unit)
         self.done.add(unit)
 
     def fail(self, task_id: str, kind: str, message: str, sample: int = 0) -> None:
@@ -152,27 +166,22 @@ class Journal:
 
     def arrange(self, units: Iterable[str]) -> None:
         """Put the rows into the order of `units`, those of other units last, so that the same rows make the same file
-        whichever task ended first. A kill leaves the old file or the new one, both whole."""
-        self._file.flush()
-        places: dict[str, tuple[int, int]] = {}
-        start = 0
-        with open(self.path, "rb") as lines:
-            for line in lines:
-                places[self._id_of(json.loads(line))] = (start, len(line))
-                start += len(line)
-        wanted = dict.fromkeys(unit for unit in units if unit in places) | dict.fromkeys(places)
-        if list(wanted) == list(places):
+        whichever task ended first."""
+        rank = {unit: number for number, unit in enumerate(units)}
+        order = sorted(range(len(self._units)), key=lambda line: rank.get(self._units[line], len(rank)))
+        if order == list(range(len(order))):
             return
-        new = self.path.with_suffix(".new")
-        with open(self.path, "rb") as old, open(new, "wb") as file:
-            for unit in wanted:
-                start, length = places[unit]
-                old.seek(start)
-                file.write(old.read(length))
-            file.flush()
-            os.fsync(file.fileno())
+        with open(self.path, "rb") as file:
+            starts = [0, *accumulate(map(len, file))]
+
+            def lines() -> Iterator[bytes]:
+                for line in order:
+                    file.seek(starts[line])
+                    yield file.readline()
+
+            _rewrite(self.path, lines())
         self._file.close()
-        new.replace(self.path)
+        self._units = [self._units[line] for line in order]
         self._file = open(self.path, "ab")
 
     def _write(self, file: IO[bytes], row: dict[str, Any]) -> None:
@@ -188,12 +197,8 @@ class Journal:
         last = {unit: number for number, (unit, _) in enumerate(rows_of(self.failures_path)) if unit not in self.done}
         if last:
             kept = set(last.values())
-            new = self.failures_path.with_suffix(".new")
-            with open(self.failures_path, "rb") as lines, open(new, "wb") as file:
-                file.writelines(line for number, line in enumerate(lines) if number in kept)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.failures_path)
+            with open(self.failures_path, "rb") as lines:
+                _rewrite(self.failures_path, (line for number, line in enumerate(lines) if number in kept))
         else:
             self.failures_path.unlink()
         return len(last)
