@@ -11,9 +11,10 @@ as SCoRe-RL (`standard`) generates in STEPS steps:
   sft_longer                              SFT goes on, on its own data
   sft_all                                 SFT goes on, on the corrected trajectories that RL gets, too
 
-All answer the same test tasks. `output/study` then holds results.json, table.md and study.png (study_report.py). One
-job runs at a time unless `--lanes` says more: two RL runs side by side on two cores take longer than one after the
-other. What is done is not done again: the same command goes on after a kill.
+All answer the same test tasks. `output/study` then holds results.json, table.md and study.png (study_report.py), and a
+record of each regime and seed, from which seeds of several days or machines are put together. One job runs at a time
+unless `--lanes` says more: two RL runs side by side on two cores take longer than one after the other. What is done is
+not done again: the same command goes on after a kill.
 """
 
 from __future__ import annotations
@@ -57,6 +58,14 @@ class Plan:
 
 FULL = Plan("study", steps=64, validate_every=16, seeds=(0, 1, 2))
 QUICK = Plan("quick", steps=12, validate_every=6, seeds=(0,), tasks=400)
+
+
+def recipe(plan: Plan) -> dict[str, Any]:
+    """What two runs must have in common to be put together; the rest is in configs/miniature and RL/configs."""
+    return {
+        "steps": plan.steps, "validate_every": plan.validate_every, "tasks": plan.tasks, "credit": CREDIT,
+        "sft_rate": SFT_RATE,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -245,7 +254,8 @@ def main() -> int:
             if do_all(plan, every, options.lanes):
                 return 1
             runs = [f"{regime}={seed}" for regime in options.regimes for seed in seeds]
-            report = [str(ROOT / "runs" / "study_report.py"), "--name", plan.name, "--output", str(output), *runs]
+            report = [str(ROOT / "runs" / "study_report.py"), "--output", str(output), *runs]
+            report += ["--quick"] if options.quick else []
             return subprocess.run([sys.executable, *report], check=False).returncode
     except Timeout:
         print(f"another study is writing {output}: wait for it or stop it", file=sys.stderr)

@@ -1,6 +1,7 @@
-"""What a study found: results.json, table.md and study.png from the folders of its runs.
+"""What the study found: results.json, table.md and study.png from the records of its runs.
 
-    .venv/bin/python runs/study_report.py --name study --output output/study hard=0 hard=1 hard=2
+    .venv/bin/python runs/study_report.py --output output/study hard=0 hard=1      # runs of this machine
+    .venv/bin/python runs/study_report.py --output output/study docs/study/*.json  # records, from wherever
 
 Accuracies are over the word problems of test, differences are paired by task, intervals are 95 %; `pooled` puts the
 seeds' tasks together. Learning curves are greedy accuracies on 256 validation tasks a seed, from the question.
@@ -14,13 +15,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from study import ARMS, RL_ARMS, generated, read_lines, read_metrics, run_folder
+from study import ARMS, FULL, QUICK, RL_ARMS, generated
+from study_record import Record, load, read_run
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "inference")]
 
 from intervals import paired_difference, wilson  # noqa: E402
 
-Right = dict[str, bool]  # task: answered rightly
 TITLES = {
     "sft": "SCoRe-SFT, from which all start",
     "sft_longer": "SFT goes on, its own data",
@@ -31,35 +32,27 @@ TITLES = {
 }
 
 
-def read_scores(path: Path, kind: str = "word") -> Right:
-    """The verdicts of a scores file (inference/evaluate.py). Raises `ValueError` for a task without."""
-    found = {row["id"]: row["correct"] for row in read_lines(path) if row["kind"] == kind}
-    if open_ones := [task for task, correct in found.items() if correct is None]:
-        raise ValueError(f"{path}: {len(open_ones)} tasks are unscored, as {open_ones[0]}")
-    return found
+def share(right: str) -> dict[str, Any]:
+    """Of a record's string of 1 and 0."""
+    count, n = right.count("1"), len(right)
+    return {"accuracy": count / n, "ci95": wilson(count, n), "n": n}
 
 
-def share(right: Right) -> dict[str, Any]:
-    values = list(right.values())
-    return {"accuracy": sum(values) / len(values), "ci95": wilson(sum(values), len(values)), "n": len(values)}
+def difference(first: str, second: str) -> dict[str, Any]:
+    """second - first, task by task."""
+    mean, low, high = paired_difference([one == "1" for one in first], [one == "1" for one in second])
+    return {"difference": mean, "ci95": (low, high), "n": len(first)}
 
 
-def difference(pairs: list[tuple[Right, Right]]) -> dict[str, Any]:
-    """second - first over the tasks of all pairs together."""
-    both = [(first[task], second[task]) for first, second in pairs for task in first]
-    mean, low, high = paired_difference([first for first, _ in both], [second for _, second in both])
-    return {"difference": mean, "ci95": (low, high), "n": len(both)}
+def by_seed_and_pooled(records: list[Record], first: str, second: str) -> dict[int | str, dict[str, Any]]:
+    """Of two arms, second - first for each seed, and over the tasks of all of them together."""
+    each: dict[int | str, dict[str, Any]] = {r.seed: difference(r.right[first], r.right[second]) for r in records}
+    pooled = ("".join(record.right[arm] for record in records) for arm in (first, second))
+    return each | {"pooled": difference(*pooled)}
 
 
-def by_seed_and_pooled(first: dict[int, Right], second: dict[int, Right]) -> dict[int | str, dict[str, Any]]:
-    """second - first for each seed, and over the tasks of all of them together."""
-    pairs = {seed: (first[seed], second[seed]) for seed in first}
-    return {seed: difference([pair]) for seed, pair in pairs.items()} | {"pooled": difference(list(pairs.values()))}
-
-
-def curve(folder: Path) -> list[tuple[float, float]]:
+def curve(steps: list[dict[str, Any]]) -> list[tuple[float, float]]:
     """(tokens generated until then, accuracy on validation) of the validated steps, step 0 included."""
-    steps = read_metrics(folder)
     return [
         (generated(steps[: number + 1]), step["val_accuracy"])
         for number, step in enumerate(steps)
@@ -80,41 +73,40 @@ def tokens_until(points: list[tuple[float, float]], accuracy: float) -> float | 
     return next((tokens for tokens, reached in points if reached >= accuracy), None)
 
 
-def read_regime(name: str, regime: str, seeds: list[int]) -> dict[str, Any]:
-    """All figures of one regime."""
-    folders = {seed: run_folder(regime, seed) for seed in seeds}
-    right = {
-        arm: {
-            seed: read_scores(folder / f"scores_{name}" / f"{name}_{arm}_test.scores.jsonl")
-            for seed, folder in folders.items()
-        }
-        for arm in ARMS
-    }
-    sampled = {s: read_scores(f / f"scores_{name}" / f"{name}_sampled.scores.jsonl") for s, f in folders.items()}
-    metrics = {arm: {s: read_metrics(f / f"rl_{name}_{arm}") for s, f in folders.items()} for arm in RL_ARMS}
-    curves = {arm: {s: curve(f / f"rl_{name}_{arm}") for s, f in folders.items()} for arm in RL_ARMS}
+def figures(records: list[Record]) -> dict[str, Any]:
+    """All figures of one regime. Raises `ValueError` where the runs differ in their recipe, or a seed comes twice."""
+    seeds = [record.seed for record in records]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"a seed comes twice: {records[0].regime} {seeds}")
+    if other := next((record for record in records if record.recipe != records[0].recipe), None):
+        raise ValueError(f"not of one recipe: {records[0].name} {records[0].recipe}, {other.name} {other.recipe}")
+    curves = {arm: {record.seed: curve(record.steps[arm]) for record in records} for arm in RL_ARMS}
     means = {arm: mean_curve(list(curves[arm].values())) for arm in RL_ARMS}
     goal = means["long_horizon"][-1]
     reached = tokens_until(means["standard"], goal[1])
+
+    def of_steps(arm: str, key: str) -> dict[int, float]:
+        return {record.seed: sum(step.get(key) or 0.0 for step in record.steps[arm]) for record in records}
+
     return {
         "seeds": seeds,
-        "success_from_the_question": {s: share(r) for s, r in sampled.items()},
+        "recipe": records[0].recipe,
+        "made": {record.seed: {"revision": record.revision, "date": record.date} for record in records},
+        "success_from_the_question": {record.seed: share(record.sampled) for record in records},
         "success_in_the_first_4_steps": {
             arm: {
-                s: sum(step.get("accuracy", 0) for step in rows if 1 <= step["step"] <= 4) / 4 for s, rows in m.items()
+                record.seed: sum(step.get("accuracy", 0) for step in record.steps[arm] if 1 <= step["step"] <= 4) / 4
+                for record in records
             }
-            for arm, m in metrics.items()
+            for arm in RL_ARMS
         },
-        "arms": {arm: {s: share(r) for s, r in by_seed.items()} for arm, by_seed in right.items()},
-        "minus_sft": {arm: by_seed_and_pooled(right["sft"], right[arm]) for arm in ARMS if arm != "sft"},
+        "arms": {arm: {record.seed: share(record.right[arm]) for record in records} for arm in ARMS},
+        "minus_sft": {arm: by_seed_and_pooled(records, "sft", arm) for arm in ARMS if arm != "sft"},
         "standard_minus": {
-            arm: by_seed_and_pooled(right[arm], right["standard"]) for arm in ARMS if arm not in ("sft", "standard")
+            arm: by_seed_and_pooled(records, arm, "standard") for arm in ARMS if arm not in ("sft", "standard")
         },
-        "generated_tokens": {arm: {s: generated(rows) for s, rows in m.items()} for arm, m in metrics.items()},
-        "seconds": {
-            arm: {s: sum(step.get("seconds", 0.0) for step in rows) for s, rows in m.items()}
-            for arm, m in metrics.items()
-        },
+        "generated_tokens": {arm: {record.seed: generated(record.steps[arm]) for record in records} for arm in RL_ARMS},
+        "seconds": {arm: of_steps(arm, "seconds") for arm in RL_ARMS},
         "curves": curves,
         "mean_curves": means,
         "tokens_of_standard_to_reach_long_horizon": {"accuracy": goal[1], "tokens": reached, "of": goal[0]},
@@ -205,15 +197,20 @@ def plot(results: dict[str, Any], path: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--name", default="study", help="study, or quick")
+    parser.add_argument("--quick", action="store_true", help="the runs are those of study.py --quick")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("runs", nargs="+", metavar="REGIME=SEED")
+    parser.add_argument("runs", nargs="+", metavar="REGIME=SEED|RECORD.json")
     options = parser.parse_args()
-    seeds: dict[str, list[int]] = {}
+    records: dict[str, list[Record]] = {}
     for run in options.runs:
-        regime, _, seed = run.partition("=")
-        seeds.setdefault(regime, []).append(int(seed))
-    results = {regime: read_regime(options.name, regime, chosen) for regime, chosen in seeds.items()}
+        if run.endswith(".json"):
+            record = load(Path(run))
+        else:
+            regime, _, seed = run.partition("=")
+            record = read_run(QUICK if options.quick else FULL, regime, int(seed))
+            record.save(options.output / "records")
+        records.setdefault(record.regime, []).append(record)
+    results = {regime: figures(found) for regime, found in records.items()}
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     lines = [line for regime, found in results.items() for line in [*table(regime, found), ""]]

@@ -23,7 +23,8 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _git_revision() -> str:
+def git_revision() -> str:
+    """The project's commit, with `-dirty` where files differ from it; `unknown` without git."""
     try:
         ran = subprocess.run(
             ["git", "describe", "--always", "--dirty"],
@@ -66,7 +67,7 @@ def write_manifest(
         "inputs": {str(name): file_hash(Path(name)) for name in inputs},
         "packages": _versions(),
         "python": platform.python_version(),
-        "git": _git_revision(),
+        "git": git_revision(),
         **more,
     }
     new = path.with_name(path.name + ".new")  # a run that is killed while it writes leaves the old one

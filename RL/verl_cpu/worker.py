@@ -4,7 +4,8 @@ verl imports it first thing in a worker's `init_model`, which is early enough fo
 - verl joins the backends of CPU and device into `cpu:gloo,cpu:gloo`, which torch refuses; it does so only where no
   process group exists, so the gloo group is made here;
 - verl registers its FSDP engine for CUDA and NPU only; the same class is registered for the CPU.
-Attention for packed sequences (`packed`) is registered here as well.
+Attention for packed sequences (`packed`) is registered here as well, and the forward that gives log-probabilities
+(`log_probs`) is put in where `use_fused_kernels` asks for it.
 The number of threads is `VERL_CPU_TRAIN_THREADS` (default 2).
 """
 
@@ -24,11 +25,12 @@ def set_up() -> None:
     """Make the process group and register the engine. Raises `MovedSeam` where the engine's hook is gone."""
     from verl.workers.engine import EngineRegistry, FSDPEngineWithLMHead
 
-    from verl_cpu import packed
+    from verl_cpu import log_probs, packed
     from verl_cpu.seams import WRITTEN_FOR, MovedSeam
 
-    if not hasattr(FSDPEngineWithLMHead, "_build_fsdp_module"):
-        raise MovedSeam(f"FSDPEngineWithLMHead._build_fsdp_module is gone; verl {WRITTEN_FOR} had it")
+    for hook in ("_build_module", "_build_fsdp_module"):
+        if not hasattr(FSDPEngineWithLMHead, hook):
+            raise MovedSeam(f"FSDPEngineWithLMHead.{hook} is gone; verl {WRITTEN_FOR} had it")
     packed.register()
     torch.set_num_threads(int(os.environ.get("VERL_CPU_TRAIN_THREADS", "2")))
     torch.distributed.init_process_group(
@@ -40,6 +42,12 @@ def set_up() -> None:
 
     @EngineRegistry.register(model_type="language_model", backend=["fsdp", "fsdp2"], device="cpu")
     class CPUEngine(FSDPEngineWithLMHead):  # type: ignore[misc]
+        def _build_module(self) -> torch.nn.Module:
+            module = super()._build_module()
+            if self.model_config.use_fused_kernels:
+                log_probs.fuse(module)
+            return module
+
         def _build_fsdp_module(self, module: torch.nn.Module) -> torch.nn.Module:
             # A frozen reference model would be offloaded to pinned memory, which needs an accelerator; on a CPU
             # there is nothing to offload.

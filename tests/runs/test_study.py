@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "runs"), str(ROOT / "inference")]
 
 import study  # noqa: E402
+import study_record  # noqa: E402
 import study_report  # noqa: E402
 
 PLAN = study.Plan("try", steps=4, validate_every=2, seeds=(0,))
@@ -93,7 +95,8 @@ def test_all_arms_get_the_tokens_that_standard_generated(outputs: Path) -> None:
 
 def test_the_report_compares_by_task_and_finds_when_a_curve_gets_there(outputs: Path) -> None:
     write_all(outputs)
-    found = study_report.read_regime("try", "hard", [0])
+    saved = study_record.read_run(PLAN, "hard", 0).save(outputs / "records")
+    found = study_report.figures([study_record.load(saved)])
     assert found["arms"]["standard"][0]["accuracy"] == 0.6 and found["arms"]["standard"][0]["n"] == 10
     assert found["minus_sft"]["standard"]["pooled"]["difference"] == pytest.approx(0.3)
     assert found["standard_minus"]["long_horizon"]["pooled"]["difference"] == pytest.approx(0.1)
@@ -111,4 +114,25 @@ def test_an_unscored_answer_is_not_taken_for_a_wrong_one(outputs: Path) -> None:
     path = outputs / "x.scores.jsonl"
     write_lines(path, [{"id": "1", "kind": "word", "correct": None}])
     with pytest.raises(ValueError, match="unscored"):
-        study_report.read_scores(path)
+        study_record.read_scores(path)
+
+
+def test_seeds_of_several_machines_are_put_together_if_their_recipe_is_the_same(outputs: Path) -> None:
+    write_all(outputs)
+    here = study_record.read_run(PLAN, "hard", 0)
+    there = replace(here, seed=1, right=here.right | {"standard": "1" * 10})
+    found = study_report.figures([here, there])
+    assert found["minus_sft"]["standard"][1]["difference"] == pytest.approx(0.7)
+    assert found["minus_sft"]["standard"]["pooled"]["difference"] == pytest.approx(0.5)
+    assert found["minus_sft"]["standard"]["pooled"]["n"] == 20
+    with pytest.raises(ValueError, match="not of one recipe: hard_seed0 .* hard_seed1"):
+        study_report.figures([here, replace(there, recipe=here.recipe | {"steps": 5})])
+    with pytest.raises(ValueError, match="comes twice"):
+        study_report.figures([here, here])
+
+
+def test_a_file_that_is_no_record_is_named(outputs: Path) -> None:
+    path = outputs / "x.json"
+    path.write_text('{"regime": "hard"}')
+    with pytest.raises(ValueError, match="x.json is no record of the study"):
+        study_record.load(path)
