@@ -16,18 +16,16 @@ from verl_cpu.packed import Shared
 
 @dataclass
 class LogProbs:
-    """The two fields that verl's engine reads: [1, T] each. The entropy costs another softmax, and is computed only
-    where it is asked for."""
+    """The two fields that verl's engine reads: [1, T] each. The entropy costs another pass over the vocabulary, and is
+    computed only where it is asked for."""
 
     log_probs: Tensor
-    logits: Tensor  # [K, V], of the computed tokens
-    normaliser: Tensor  # [K], the logarithm of the sum of their exponentials
+    distributions: Tensor  # [K, V], of the computed tokens, as logarithms
     place: Tensor  # [T]
 
     @property
     def entropy(self) -> Tensor:
-        mean = (self.logits * (self.logits - self.normaliser[:, None]).exp()).sum(dim=-1)
-        return (self.normaliser - mean)[self.place][None]
+        return -(self.distributions * self.distributions.exp()).sum(dim=-1)[self.place][None]
 
 
 def forward(
@@ -46,10 +44,9 @@ def forward(
     shared = Shared.find(input_ids[0], position_ids[0])
     ids, positions = input_ids[:, shared.kept], position_ids[:, shared.kept]
     hidden = model.model(input_ids=ids, attention_mask=None, position_ids=positions, shared=shared, **rest)[0][0]
-    logits = model.lm_head(hidden) / temperature
-    normaliser = logits.logsumexp(dim=-1)
-    chosen = logits[shared.place, shift_labels[0]] - normaliser[shared.place]
-    return LogProbs(chosen[None], logits, normaliser, shared.place)
+    logits = model.lm_head(hidden)
+    distributions = (logits if temperature == 1 else logits / temperature).log_softmax(dim=-1)
+    return LogProbs(distributions[shared.place, shift_labels[0]][None], distributions, shared.place)
 
 
 def fuse(model: PreTrainedModel) -> None:

@@ -1,4 +1,5 @@
-"""Dates in the ways that people write them: `11 September 1161`, `September 11, 1161`, `2024-01-26`, `1 June 2011`."""
+"""Dates in the ways that people write them: `11 September 1161`, `September 11, 1161`, `2024-01-26`, `1 June 2011`; and
+spans of the clock."""
 
 import re
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ _WITH_MONTH = (
 _FORMS = [re.compile(form, re.IGNORECASE) for form in (*_WITH_MONTH, r"(?P<year>[12]\d{3})")]
 # Word boundaries mean nothing where a script writes no spaces.
 _IN_TEXT = [re.compile(rf"(?<![a-z\d]){form}(?![a-z\d])", re.IGNORECASE) for form in _WITH_MONTH]
+_CLOCK = r"(\d{1,2})[:：]([0-5]\d)"
+_HOURS = re.compile(rf"(?<!\d)(?<!\d:){_CLOCK}\s*(?:-|–|—|~|to|至|到)\s*{_CLOCK}(?![\d:])")
+_ZONE = re.compile(r"\b(?:UTC|GMT|[A-Z]{1,3}[SD]?T|[ap]\.?m\b)|(?:北京|当地|東京|东京)时间", re.IGNORECASE)
 Date = tuple[int, int | None, int | None]
 
 
@@ -42,6 +46,14 @@ def _read(found: re.Match[str]) -> Date:
     if month and not month.isdigit():
         month = str(1 + next(at for at, name in enumerate(_MONTHS) if name.startswith(month[:3].casefold())))
     return int(parts["year"] or 0), int(month) if month else None, int(day) if day else None
+
+
+def other_hours(reference: str, answer: str) -> bool:
+    """Whether each names one span of the clock (`9:00-10:00`), and not the same one; nobody can tell across zones."""
+    if _ZONE.search(reference + " " + answer):
+        return False
+    left, right = ({tuple(map(int, found.groups())) for found in _HOURS.finditer(text)} for text in (reference, answer))
+    return len(left) == len(right) == 1 and left != right
 
 
 def same_date(reference: Date, answer: Date) -> bool | None:

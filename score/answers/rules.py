@@ -7,13 +7,15 @@ import re
 from fractions import Fraction
 
 from score.answers.choices import same_choice
-from score.answers.dates import date, same_date
+from score.answers.dates import date, other_hours, same_date
+from score.answers.names import same_name
 from score.answers.quantities import SCALES, number, quantity, same_number, same_quantity
 from score.answers.text import clean, plain_text, same_text
 
 LONGEST = 2000  # characters; in longer answers only the text is compared
 _BASE = re.compile(r"\(?(\d[\dA-F]*)\)?_\{?(?:\(?)(\d{1,2}|ten|two)\)?\}?")
 _YES_NO = {"yes": True, "no": False, "true": True, "false": False}
+_MONEY = re.compile(r"[$€£¥]|\b(?:dollars?|euros?|cents?|pounds?|yuan)\b", re.IGNORECASE)
 _LABEL = re.compile(r"(?:[^\W\d_]+\s+){0,5}[^\W\d_]+\s*(?::|=|\bis\b)\s*(?=\S)", re.IGNORECASE)
 
 
@@ -24,6 +26,12 @@ def _may_be_rounded(left: Fraction, right: Fraction, reference: str, answer: str
         return True
     in_words = any(scale in (reference + answer).casefold() for scale in SCALES)
     return in_words and same_number(left, right, Fraction(1, 20))
+
+
+def _in_cents(left: Fraction, right: Fraction, reference: str, question: str) -> bool:
+    """An amount of money, given to the cent by the reference and further by the answer."""
+    to_the_cent = re.search(r"\.\d\d\D*$", clean(reference)) is not None
+    return to_the_cent and _MONEY.search(question) is not None and abs(left - right) <= Fraction(1, 200)
 
 
 def _same_in_base(reference: str, answer: str) -> bool | None:
@@ -40,7 +48,7 @@ def _same_in_base(reference: str, answer: str) -> bool | None:
 def equal_by_rule(reference: str, answer: str, question: str = "") -> tuple[bool | None, str]:
     """(decision, rule). The decision is None where no rule can tell; an empty answer is never equal.
 
-    The question is used for its options and its units, where it is given.
+    The question is used for its options, its units and its words, where it is given.
     """
     if not answer.strip():
         return False, "empty"
@@ -60,6 +68,8 @@ def equal_by_rule(reference: str, answer: str, question: str = "") -> tuple[bool
     left, right = quantity(reference), quantity(answer)
     if left is not None and right is not None:
         decision, rule = same_quantity(left, right, question)
+        if decision is False and rule == "number" and _in_cents(left.value, right.value, reference, question):
+            return True, "cents"
         if decision is False and rule == "number" and _may_be_rounded(left.value, right.value, reference, answer):
             return None, "rounding"
         return decision, rule
@@ -70,4 +80,7 @@ def equal_by_rule(reference: str, answer: str, question: str = "") -> tuple[bool
         label = _LABEL.match(clean(answer))
         if label and number(clean(answer)[label.end() :]) == left.value:
             return True, "number"
-    return None, "undecided"
+    if other_hours(clean(reference), clean(answer)):
+        return False, "hours"
+    named = same_name(reference, answer, question)
+    return (True, named) if named is not None else (None, "undecided")

@@ -171,8 +171,8 @@ def test_the_released_trajectories_rescore_to_the_recorded_verdicts(shared_data:
     assert ran.returncode == 3, ran.stderr  # no judge: some rows stay open
     found = [score["recorded"] for score in json.loads((tmp_path / "r.json").read_text())["students"].values()]
     same, differ, left_open = (sum(counts[key] for counts in found) for key in ("same", "differ", "open"))
-    assert same + differ + left_open == 251 and left_open <= 18
-    assert same / (same + differ) >= 0.95
+    assert same + differ + left_open == 251
+    assert same / 251 >= 0.95
     rows = [json.loads(line) for path in (tmp_path / "scores").glob("*") for line in path.read_text().splitlines()]
     misses = {row["answer"] for row in rows if row["correct"] is not None and row["correct"] != row["recorded"]}
     assert misses == RELEASE_IS_WRONG

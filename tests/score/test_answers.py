@@ -61,6 +61,39 @@ def test_rules_decide_or_say_that_they_cannot(reference: str, answer: str, expec
 
 
 @pytest.mark.parametrize(
+    ("reference", "answer", "question", "expected"),
+    [
+        ("Hark Tsui", "Tsui Hark", "", True),
+        ("Tsui Hark Wong", "Hark Tsui Wong", "", None),
+        ("of the", "the of", "", None),
+        (r"40^\circ C \text{ and } 75\% \text{ relative humidity}", "40°C and 75% relative humidity (RH)", "", True),
+        ("World Health Organization (WHO)", "World Health Organization", "", True),
+        ("World Health Organization (UNO)", "World Health Organization", "", None),
+        ("Nippon Television Network Corporation (NTV)", "Nippon Television", "", True),
+        ("National Basketball Association (NBA)", "National Basketball", "", None),
+        ("Rome", "Rome, Italy", "Where did he die?", True),
+        ("Paris", "Paris, Texas", "Where did he die?", None),
+        ("Rome, Italy", "Rome", "In which city and country did he die?", None),
+        ("Trochophore", "trochophore larva", "Annelids have a larval stage. What is it called?", True),
+        ("Danube River", "the Danube", "Which river flows through Vienna?", True),
+        ("Danube", "Danube Delta", "Which river flows through Vienna?", None),
+        ("heavier", "heavier lighter", "Is lead heavier or lighter than iron?", None),
+        ("lead", "lead iron", "Which is heavier: lead, iron, tin?", None),
+        ("854.12", "854.1225", "A note for $850 was discounted. What were the proceeds?", True),
+        ("854.12", "854.1225", "What is the root?", None),
+        ("Talk on planning, 9:00-10:00", "talk on planning: 10:00 – 10:30", "When?", False),
+        ("Talk on planning, 9:00-10:00", "it is from 9:00 to 10:00", "When?", None),
+        ("Talk on planning, 9:00-10:00", "15:00-16:00 (Beijing time, UTC+8)", "When?", None),
+        ("854.12", "854.13", "A note for $850 was discounted. What were the proceeds?", False),
+    ],
+)
+def test_one_name_in_two_forms_is_told_where_the_words_say_so(
+    reference: str, answer: str, question: str, expected: bool | None
+) -> None:
+    assert equal_by_rule(reference, answer, question)[0] is expected
+
+
+@pytest.mark.parametrize(
     ("reference", "answer", "expected"),
     [
         ("x^2+1", "1+x^2", True),
@@ -190,10 +223,10 @@ RELEASE = (
 def test_the_rules_agree_with_the_recorded_verdicts(shared_data: Path, equivalence: Equivalence) -> None:
     """Where the rules decide, they repeat the verdicts that a model gave in the original release.
 
-    One row of 233 decided ones differs: a multiple choice about keeping a drug from oxidising, with A as reference,
+    One row of 240 decided ones differs: a multiple choice about keeping a drug from oxidising, with A as reference,
     where the answer names another option and was recorded as right. The rules are right: the letters differ, and the
-    reference is sound in substance. 18 rows are left to the judge: longer or shorter names of one thing, sentences, a
-    date without its year, and a decimal that rounds to the reference.
+    reference is sound in substance. 11 rows are left to the judge: longer or shorter names of one thing, sentences, and
+    a date without its year.
     """
 
     async def disagreements() -> tuple[int, int, list[tuple[list[str], str]]]:
@@ -212,5 +245,5 @@ def test_the_rules_agree_with_the_recorded_verdicts(shared_data: Path, equivalen
         return decided, left, different
 
     decided, left, different = asyncio.run(disagreements())
-    assert len(different) <= 0.05 * decided, different
+    assert decided - len(different) >= 0.95 * (decided + left), different
     assert decided >= 225 and left <= 20
