@@ -1,7 +1,7 @@
 """The release's mentored files through the unchanged script: the recorded teacher and student give the recorded key steps.
 
 A key step is its place, the student's mistake, the teacher's correction and the steps before it. Of the 35 recorded
-ones 20 come out the same: all 6 of the mathematics, 14 of the 29 of the search. The others, each with its reason:
+ones 18 come out the same: all 6 of the mathematics, 12 of the 29 of the search. The others, each with its reason:
 
 - 12 of the search are corrections that give the answer away; the leak check refuses them, and the sample is hard. All
   12 are labelled as leaks (`tests/score/fixtures/leak_labels.jsonl`).
@@ -9,6 +9,8 @@ ones 20 come out the same: all 6 of the mathematics, 14 of the 29 of the search.
   find it equal to the reference the first time, so nobody corrects it.
 - 6dd0eeab (2 key steps): the answer `Adventitious` is the text of option E, the reference. The rules know that, the
   recorded judge wanted the letter.
+- e2fe73e1, bab330e9: the answers `Copenhagen, Denmark` and `Berlin, Germany`, where the references are the cities alone.
+  The recorded judge had them corrected, and took `Rome, Italy` for `Rome` in another row; the rules take all three.
 
 Among the tasks without a key step one ends otherwise: 28dd4651, where the recorded judge took `B. Inject morphine
 without dilution` for the reference A.
@@ -29,7 +31,13 @@ from tests.replay import as_run
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = ROOT / "tests" / "score" / "fixtures" / "leak_labels.jsonl"
-DECIDED_OTHERWISE = ("285d4a66", "6dd0eeab", "28dd4651")  # by the rules than by the recorded judge
+DECIDED_OTHERWISE = (
+    "285d4a66",
+    "6dd0eeab",
+    "28dd4651",
+    "e2fe73e1",
+    "bab330e9",
+)  # by the rules than by the recorded judge
 QUERY = re.compile(r"""web_search\(\s*(?:query\s*=\s*)?(["'])(.*?)\1""")
 
 
@@ -62,7 +70,7 @@ def searched(recorded: Iterable[Trajectory]) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("math_mps_trajectories_head24", (6, 0)), ("search_mps_trajectories_head120", (14, 12))]
+    ("name", "expected"), [("math_mps_trajectories_head24", (6, 0)), ("search_mps_trajectories_head120", (12, 12))]
 )
 def test_the_recorded_mentoring_gives_the_recorded_key_steps(
     shared_data: Path, start_server: Callable[..., str], tmp_path: Path, name: str, expected: tuple[int, int]

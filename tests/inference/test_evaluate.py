@@ -39,7 +39,7 @@ def row(number: int, answer: str | None, reference: str = "4", ended: str = "ans
 
 
 def test_what_nobody_can_decide_is_unscored() -> None:
-    rows = [row(1, "4.0"), row(2, "5"), row(3, None, ended="out of steps"), row(4, "Tsui Hark", "Hark Tsui")]
+    rows = [row(1, "4.0"), row(2, "5"), row(3, None, ended="out of steps"), row(4, "NYC", "Big Apple")]
     with Equivalence(workers=1) as equivalence:
         scored = asyncio.run(score_rows(rows, Judge(equivalence, None), 4, "test"))
     assert [item.correct for item in scored] == [True, False, False, None]
