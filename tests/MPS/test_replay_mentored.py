@@ -31,13 +31,8 @@ from tests.replay import as_run
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = ROOT / "tests" / "score" / "fixtures" / "leak_labels.jsonl"
-DECIDED_OTHERWISE = (
-    "285d4a66",
-    "6dd0eeab",
-    "28dd4651",
-    "e2fe73e1",
-    "bab330e9",
-)  # by the rules than by the recorded judge
+# By the rules than by the recorded judge.
+DECIDED_OTHERWISE = ("285d4a66", "6dd0eeab", "28dd4651", "e2fe73e1", "bab330e9")
 QUERY = re.compile(r"""web_search\(\s*(?:query\s*=\s*)?(["'])(.*?)\1""")
 
 
