@@ -16,21 +16,23 @@ class RowCache:
     """A table of rows. Rows [0, live) run, always without gaps so that a batch is a slice; the last `kept` rows
     hold finished sequences and are overwritten oldest first.
 
-    data [layers, rows, T, 2, kv_heads, head_size] float32: keys and values of each position;
+    data [layers, 2, rows, kv_heads, T, head_size] float32: keys and values of each position. Those of a head lie one
+    behind the other, as attention reads them: with a position's heads side by side it took three times as long;
     tokens [rows, T] int32: the ids they belong to, -1 beyond the row's length; lengths [rows].
     """
 
     def __init__(self, config: PreTrainedConfig, live_rows: int, kept_rows: int, columns: int):
         head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        shape = (config.num_hidden_layers, live_rows + kept_rows, columns, 2, config.num_key_value_heads, head_size)
+        rows, self.kv_heads = live_rows + kept_rows, config.num_key_value_heads
+        shape = (config.num_hidden_layers, 2, rows, self.kv_heads, columns, head_size)
         # numpy's zeros take memory only where they are written to; torch.zeros would take all of it at once.
         self.data: Tensor = torch.from_numpy(np.zeros(shape, dtype=np.float32))
-        self.flat: list[Tensor] = [layer.view(-1, *shape[3:]) for layer in self.data]  # [rows * T, 2, kv, head_size]
+        self.flat: list[Tensor] = [layer.view(-1, head_size) for layer in self.data]
         self.columns = columns
         self.live_rows = live_rows
-        self.tokens = np.full(shape[1:3], -1, dtype=np.int32)
-        self.lengths = np.zeros(shape[1], dtype=np.int64)
-        self.used = np.zeros(shape[1], dtype=np.int64)  # when a kept row was last of use, in ticks
+        self.tokens = np.full((rows, columns), -1, dtype=np.int32)
+        self.lengths = np.zeros(rows, dtype=np.int64)
+        self.used = np.zeros(rows, dtype=np.int64)  # when a kept row was last of use, in ticks
         self.tick = 0
 
     def clear(self) -> None:
@@ -38,6 +40,18 @@ class RowCache:
         self.tokens.fill(-1)
         self.lengths.fill(0)
         self.used.fill(0)
+
+    def slots(self, rows: np.ndarray, positions: np.ndarray) -> Tensor:
+        """Where keys and values of these N positions lie in `flat`: [N * 2 * kv_heads], a position's keys first."""
+        parts = np.arange(2)[:, None] * len(self.lengths) * self.kv_heads + np.arange(self.kv_heads)
+        return torch.from_numpy(
+            ((rows * self.kv_heads)[:, None, None] + parts) * self.columns + positions[:, None, None]
+        ).flatten()
+
+    def seen(self, layer: int, first: int, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+        """Keys and values [rows, kv_heads, columns, head_size] of neighbouring rows, as views."""
+        keys, values = self.data[layer, :, first : first + rows, :, :columns]
+        return keys, values
 
     def shared_with(self, ids: Sequence[int] | np.ndarray, rows: slice = slice(None)) -> np.ndarray:
         """How many of its first tokens each of the rows shares with `ids`: [rows]."""
@@ -92,7 +106,7 @@ class RowCache:
 
     def _copy(self, source: int, target: int, begin: int, end: int) -> None:
         if source != target:
-            self.data[:, target, begin:end] = self.data[:, source, begin:end]
+            self.data[:, :, target, :, begin:end] = self.data[:, :, source, :, begin:end]
 
     def _touch(self, row: int) -> None:
         self.tick += 1

@@ -26,7 +26,7 @@ QUERY_BLOCK = 64
 @dataclass
 class Pass:
     """What is computed: N tokens of n neighbouring rows [first, first + n), at most S in a row; C is the longest row's
-    length. positions [N] within the sequence; slots [N] in the cache's flat view; places [N] within [n * S];
+    length. positions [N] within the sequence; slots [N * 2 * kv heads] in the cache's flat view; places [N] within [n * S];
     last [n]: where each row's last token is in [N]; mask [n, 1, S, C]: 0 where a query may look, else -inf."""
 
     first: int
@@ -60,7 +60,7 @@ class Pass:
             longest_start=int(starts.max()),
             tokens=torch.from_numpy(cache.tokens[first + row, positions].astype(np.int64)),
             positions=torch.from_numpy(positions),
-            slots=torch.from_numpy((first + row) * cache.columns + positions),
+            slots=cache.slots(first + row, positions),
             places=torch.from_numpy(row * width + offset),
             last=torch.from_numpy(begins + counts - 1),
             mask=torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf),
@@ -77,9 +77,8 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         this = self.this
         both = torch.stack([key_states, value_states]).permute(1, 3, 0, 2, 4).flatten(0, 1)  # [n * S, 2, kv, head_size]
-        self.cache.flat[self.index].index_copy_(0, this.slots, both[this.places])
-        seen = self.cache.data[self.index, this.first : this.first + this.rows, : this.columns]
-        return seen[:, :, 0].transpose(1, 2), seen[:, :, 1].transpose(1, 2)
+        self.cache.flat[self.index].index_copy_(0, this.slots, both[this.places].flatten(0, 2))
+        return self.cache.seen(self.index, this.first, this.rows, this.columns)
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None: ...
 
@@ -195,7 +194,7 @@ class Qwen2Forward:
             h = self._norm(x, layer["norm"])
             kv = _linear(h, layer["kv"], layer["kv_bias"]).view(-1, 2, self.kv_heads, self.head_size)
             torch.view_as_complex(kv[:, 0].unflatten(-1, (-1, 2))).mul_(turns)
-            self.cache.flat[index].index_copy_(0, this.slots, kv)
+            self.cache.flat[index].index_copy_(0, this.slots, kv.flatten(0, 2))
             if index == len(self.layers) - 1 and this.width > 1:
                 # Beyond this point only each row's last token matters.
                 x, h, turns, width = x[this.last], h[this.last], turns[this.last], 1
@@ -212,8 +211,7 @@ class Qwen2Forward:
     def _attend(self, q: Tensor, index: int, this: Pass, width: int, mask: Tensor, places: Tensor) -> Tensor:
         """q [N, heads, head_size] -> [N, heads * head_size], over the rows' cached keys and values."""
         n, group = this.rows, self.heads // self.kv_heads
-        seen = self.cache.data[index, this.first : this.first + n, : this.columns]  # [n, C, 2, kv, head_size]
-        keys, values = seen[:, :, 0].transpose(1, 2), seen[:, :, 1].transpose(1, 2)
+        keys, values = self.cache.seen(index, this.first, n, this.columns)
         if width == 1:  # the heads that share keys become the queries: keys and values are read once
             out = F.scaled_dot_product_attention(q.view(n, self.kv_heads, group, -1), keys, values, attn_mask=mask)
             return out.reshape(n, -1)
