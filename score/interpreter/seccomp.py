@@ -19,6 +19,8 @@ _DENIED = (
     # mounts and namespaces
     "mount umount2 pivot_root chroot open_tree move_mount fsopen fsconfig fsmount fspick mount_setattr unshare setns "
     "name_to_handle_at open_by_handle_at "
+    # other processes' scheduling and memory policy, by which a session could harm the next one of its keeper
+    "sched_setattr ioprio_set migrate_pages move_pages "
     # io_uring works around filters; memfd and System V memory around the limits of memory and disk
     "io_uring_setup io_uring_enter io_uring_register memfd_create memfd_secret shmget msgget semget"
 ).split()

@@ -1,7 +1,9 @@
 """The keeper of a family (a session and the sessions forked from it): it starts, kills and counts their processes.
 
 It is forked from the server before any of the student's code runs, so nothing that code does to its own process
-reaches it; in `strict` it is the first process of the family's PID namespace, which dies with it.
+reaches it; in `strict` it is the first process of the family's PID namespace, which dies with it. There it serves one
+family after the other: a fork and the namespaces cost more than all else that a session needs. Nothing of a family is
+left for the next one (`_clear`), and a keeper that a session could have changed ends (`processes.attributes`).
 """
 
 import mmap
@@ -15,26 +17,45 @@ from typing import Any
 from . import processes, warm, wire, worker
 
 SLOTS = 4096  # sessions in one family at the same time
+FAMILIES = 100  # one after the other; then the keeper ends, whatever may have gathered in it
+CLEAR, AGAIN = b"c", b"a"  # what a keeper says when it could serve again, and the server's reply
 
 
 class Keeper:
     """One family's keeper. `serve` never returns."""
 
-    def __init__(self, sock: socket.socket, config: dict[str, Any]):
-        self.socket, self.config = sock, config  # `sock` leads to the server until there is a family, then to the host
+    def __init__(self, birth: socket.socket, config: dict[str, Any]):
+        self.birth, self.config = birth, config
+        self.socket = birth  # to the host, once there is a family
         processes.adopt_orphans()
+        self._renew()
+
+    def _renew(self) -> None:
         # Which process is which session (its worker, its snapshot), written by the workers themselves. A session that
         # scribbles in here only harms its own family.
         self.registry = memoryview(mmap.mmap(-1, 2 * SLOTS * 4)).cast("i")
         self.directories: dict[int, str] = {}
+
+    def live(self) -> bool:
+        """Serve a family, from its first session to its end. False where the server has none for us. Raises OSError."""
+        warm.random_from_now()
+        prepared = self.prepare(0)
+        received = wire.receive(self.birth, 4)
+        if received is None:
+            return False
+        message, fds = received
+        self.socket = socket.socket(fileno=fds[0])
+        self.begin(prepared, message["number"], message["directory"], fds[1:])
+        self.serve()
+        return True
 
     def prepare(self, number: int) -> socket.socket:
         """Fork a fresh worker, which waits for its file descriptors. Returns the socket that they go to."""
         ours, theirs = socket.socketpair()
         pid = processes.fork(alone=self.config["alone"])
         if pid == 0:
-            ours.close()
-            self.socket.close()
+            for sock in (ours, self.socket, self.birth):
+                sock.close()
             processes.die_with_parent()
             if self.config["strict"]:
                 processes.drop_capabilities()
@@ -55,7 +76,7 @@ class Keeper:
             os.close(fd)
 
     def serve(self) -> None:
-        """Do what the host says until it closes the socket; then end everything and leave nothing."""
+        """Do what the host says until it closes the socket."""
         handlers = {"start": self._start, "kill": self._kill, "count": self._count}
         while True:
             try:
@@ -66,15 +87,25 @@ class Keeper:
                 break
             message, fds = received
             self.socket.sendall(wire.pack(handlers[message["op"]](message, fds)))
-        if self.config["strict"]:
-            os._exit(0)  # the namespace's processes and files end with its first process
-        groups = [pid for pid in self.registry.tolist() if pid]
-        for pid in groups:
-            processes.send(-pid, signal.SIGSTOP)
-        processes.reap(processes.kill_all({}, None, set()))
-        for directory in self.directories.values():
-            shutil.rmtree(directory, ignore_errors=True)
+
+    def end(self) -> None:
+        """End the family's processes, leave nothing, and end."""
+        if not self.config["strict"]:  # there the namespace's processes and files end with its first process
+            groups = [pid for pid in self.registry.tolist() if pid]
+            for pid in groups:
+                processes.send(-pid, signal.SIGSTOP)
+            processes.reap(processes.kill_all({}, None, set()))
+            for directory in self.directories.values():
+                shutil.rmtree(directory, ignore_errors=True)
         os._exit(0)
+
+    def clear(self) -> None:
+        """End the family's processes and make the namespaces as new. Raises OSError."""
+        processes.end_all_others()
+        self.socket.close()  # the host waits for this
+        self.socket = self.birth
+        processes.renew_namespaces(self.config["disk_mb"])
+        self._renew()
 
     def _owners(self) -> tuple[dict[int, int], dict[int, int]]:
         slots = self.registry.tolist()
@@ -122,20 +153,24 @@ class Keeper:
 
 
 def run(birth: socket.socket, config: dict[str, Any]) -> None:
-    """The life of a keeper, from a fresh fork of the server: over `birth` comes its first session."""
+    """The life of a keeper, from a fresh fork of the server: over `birth` come its families."""
     try:
         if config["strict"]:
             processes.settle_in_namespaces(config["uid"], config["gid"], config["disk_mb"])
         keeper = Keeper(birth, config)
-        prepared = keeper.prepare(0)
-        received = wire.receive(birth, 4)
-        if received is None:
-            os._exit(0)  # the server ended before there was a session for us
-        birth.close()
-        message, fds = received
-        keeper.socket = socket.socket(fileno=fds[0])
-        keeper.begin(prepared, message["number"], message["directory"], fds[1:])
+        untouched = processes.attributes()
+        for _ in range(FAMILIES):
+            if not keeper.live():
+                os._exit(0)  # the server ended before there was a session for us
+            if not config["again"]:
+                keeper.end()
+            keeper.clear()
+            if processes.attributes() != untouched:
+                break
+            birth.sendall(CLEAR)
+            if birth.recv(1) != AGAIN:
+                break
     except OSError as error:
         print(f"a session could not start: {error}", file=sys.stderr, flush=True)
         os._exit(1)
-    keeper.serve()
+    os._exit(0)

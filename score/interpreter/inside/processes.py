@@ -19,6 +19,8 @@ _NOBODY = 65534
 _PAGE = os.sysconf("SC_PAGESIZE")
 FILES = 20_000  # in a session's private files: empty ones take memory too, which their size does not show
 _WCLONE = -(2**31)  # the flag's bits as a signed int
+_ANY_CHILD = 0x40000000  # __WALL: those that were forked with another exit signal as well
+_NEW_IPC, _LIMITS = 0x08000000, 16
 _READ_ONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
 
 # PyDLL keeps the interpreter lock during the call, as os.fork does.
@@ -155,8 +157,41 @@ def settle_in_namespaces(uid: int, gid: int, disk_mb: int) -> None:
     _write("/proc/sys/user/max_user_namespaces", "0")
     # Read-only: where the host's user is root, files below /proc/sys could be written otherwise.
     mount("proc", "/proc", "proc", _READ_ONLY | _NOSUID | _NODEV | _NOEXEC)
-    mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, f"size={disk_mb}m,nr_inodes={FILES},mode=700")
-    mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV | _NOEXEC, f"size={disk_mb}m,nr_inodes={FILES},mode=700")
+    _mount_private_files(disk_mb)
+
+
+def _mount_private_files(disk_mb: int) -> None:
+    options = f"size={disk_mb}m,nr_inodes={FILES},mode=700"
+    mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, options)
+    mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV | _NOEXEC, options)
+
+
+def renew_namespaces(disk_mb: int) -> None:
+    """Leave nothing of a family whose processes have ended: other private files, another IPC namespace. Raises OSError."""
+    for path in (b"/tmp", b"/dev/shm"):
+        if _libc.umount2(path, 0) != 0:
+            raise OSError(ctypes.get_errno(), f"unmounting {path.decode()}")
+    if _libc.unshare(_NEW_IPC) != 0:
+        raise OSError(ctypes.get_errno(), "a new IPC namespace")
+    _mount_private_files(disk_mb)
+
+
+def end_all_others() -> None:
+    """Kill all processes of our PID namespace, whose first we are, and wait until none is left."""
+    while True:
+        send(-1, signal.SIGKILL)
+        try:
+            os.waitpid(-1, _ANY_CHILD)  # they all become our children when their parents end
+        except ChildProcessError:
+            return
+
+
+def attributes() -> tuple[Any, ...]:
+    """What another process of our user could change about us: limits, priority, scheduling. (Its kinds of input and
+    output are the filter's to keep: Python cannot ask for them.)"""
+    limits = [resource.getrlimit(kind) for kind in range(_LIMITS)]
+    scheduling = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority, os.sched_getaffinity(0)
+    return limits, os.getpriority(os.PRIO_PROCESS, 0), *scheduling
 
 
 def children(pid: int) -> list[int]:

@@ -7,6 +7,7 @@ Inside the sandbox this folder is the package `inside`, and `main()` is called w
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -16,24 +17,76 @@ from typing import Any
 from . import keeper, processes, warm, wire
 
 SPARES = 2  # the keeper and the worker of one are forked while those of the other are handed over
+KEPT = 16  # at most so many that come back are ready for another family; what more come back end
 
 
-def breed(config: dict[str, Any], ours_alone: list[socket.socket]) -> socket.socket:
-    """Fork a keeper that waits for its family, namespaces and first worker made. Returns our end to it. Raises OSError.
+class Keepers:
+    """The keepers that wait for a family and, where they may serve again, those that have one.
 
-    Some are always ready, so that no session's start waits for the forks: they are done between two starts.
-    `ours_alone` is what no session may hold: the way to the host, and to the other keepers.
+    Some always wait, so that no session's start waits for the forks: they are done between two starts.
     """
-    warm.random_from_now()
-    ours, theirs = socket.socketpair()
-    if processes.fork(processes.NEW_NAMESPACES if config["strict"] else 0, alone=config["alone"]):
-        theirs.close()
-        return ours
-    for other in (ours, *ours_alone):
-        other.close()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    keeper.run(theirs, config)
-    raise AssertionError("a keeper never returns")
+
+    def __init__(self, config: dict[str, Any], control: socket.socket):
+        self.config, self.control = config, control
+        self.waiting: list[socket.socket] = []
+        self.serving: dict[int, socket.socket] = {}  # by file descriptor
+        self.events = select.epoll()
+        self.events.register(control, select.EPOLLIN)
+
+    def refill(self) -> None:
+        """Raises OSError where the machine has no room for one more."""
+        while len(self.waiting) < SPARES:
+            self.waiting.append(self._breed())
+
+    def _breed(self) -> socket.socket:
+        """Fork a keeper that waits for its family, namespaces and first worker made. Returns our end to it."""
+        warm.random_from_now()
+        ours, theirs = socket.socketpair()
+        if processes.fork(processes.NEW_NAMESPACES if self.config["strict"] else 0, alone=self.config["alone"]):
+            theirs.close()
+            return ours
+        # What no session may hold: the way to the host, and to the other keepers. Their objects stay as they are.
+        os.closerange(3, theirs.fileno())
+        os.closerange(theirs.fileno() + 1, 2**20)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        keeper.run(theirs, self.config)
+        raise AssertionError("a keeper never returns")
+
+    def give(self, message: dict[str, Any], fds: list[int]) -> None:
+        """Give a family to the keeper that has waited longest."""
+        try:
+            if not self.waiting:
+                self.waiting.append(self._breed())
+            one = self.waiting.pop(0)
+            try:
+                socket.send_fds(one, [wire.pack(message)], fds)
+            except OSError:
+                one.close()
+                raise
+            if self.config["again"]:
+                self.serving[one.fileno()] = one
+                self.events.register(one, select.EPOLLIN)
+            else:
+                one.close()
+        except OSError as error:
+            print(f"a session could not start: {error}", file=sys.stderr, flush=True)
+        for fd in fds:  # before the next fork: the end of a session shows by nobody's holding its sockets
+            os.close(fd)
+
+    def take_back(self, fd: int) -> None:
+        """A keeper's family has ended, or the keeper itself."""
+        one = self.serving.pop(fd)
+        self.events.unregister(fd)
+        with contextlib.suppress(OSError):
+            if one.recv(1) and len(self.waiting) < KEPT:
+                one.sendall(keeper.AGAIN)
+                self.waiting.append(one)
+                return
+        one.close()
+
+    def end(self) -> None:
+        for one in (*self.waiting, *self.serving.values()):
+            one.close()
 
 
 def main() -> None:
@@ -62,27 +115,23 @@ def main() -> None:
     config["alone"] = processes.alone()
     config["seccomp"] = processes.prepare_filter(config["seccomp"])
     warm.settle()
-    spares: list[socket.socket] = []
-    while len(spares) < SPARES:
-        spares.append(breed(config, [control, *spares]))
+    # Not without the filter: it takes away what a session could leave behind in a namespace besides files.
+    config["again"] = config["strict"] and config["seccomp"] is not None
+    keepers = Keepers(config, control)
+    keepers.refill()
     control.sendall(wire.pack({"op": "ready", "address_space_mb": processes.address_space_mb()}))
-    while received := wire.receive(control, 4):
-        message, fds = received
-        try:
-            if not spares:
-                spares.append(breed(config, [control, *spares]))
-            with spares.pop(0) as spare:
-                socket.send_fds(spare, [wire.pack(message)], fds)
-        except OSError as error:
-            print(f"a session could not start: {error}", file=sys.stderr, flush=True)
-        for fd in fds:  # before the next fork: the end of a session shows by nobody's holding its sockets
-            os.close(fd)
+    while True:
+        ready = {fd for fd, _ in keepers.events.poll()}
+        for fd in ready - {control.fileno()}:
+            keepers.take_back(fd)
+        if control.fileno() in ready:
+            if (received := wire.receive(control, 4)) is None:
+                break
+            keepers.give(*received)
         # One that the machine has no room for is tried again at the next session, which says so where none is left.
         with contextlib.suppress(OSError):
-            while len(spares) < SPARES:
-                spares.append(breed(config, [control, *spares]))
-    for spare in spares:
-        spare.close()
+            keepers.refill()
+    keepers.end()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     processes.reap(set(processes.children(os.getpid())), timeout_s=2.0)  # the keepers, which clean up after themselves
     processes.reap(processes.kill_all({}, None, set()))

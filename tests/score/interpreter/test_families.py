@@ -1,10 +1,12 @@
-"""A session and its forks share a keeper: what one of them does must not end another."""
+"""A session and its forks share a keeper, and families follow each other in one: what one does must not harm another."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from score.interpreter import Session
+import pytest
+
+from score.interpreter import Interpreter, InterpreterSettings, Session
 
 
 def test_closing_one_session_leaves_its_siblings_alive_while_they_fork_and_run(play: Callable[..., Any]) -> None:
@@ -33,3 +35,75 @@ def test_a_whole_family_can_be_closed_at_once(play: Callable[..., Any]) -> None:
 
     for _ in range(3):
         play(scene)
+
+
+LEAVE = """
+import ctypes, os, subprocess
+for folder in ("/tmp", "/dev/shm", os.getcwd()):
+    open(f"{folder}/left", "w").write("x")
+libc = ctypes.CDLL(None, use_errno=True)
+print(libc.mq_open(b"/left", os.O_CREAT | os.O_RDWR, 0o600, None) >= 0)
+subprocess.Popen(["sleep", "600"], start_new_session=True)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        while True: os.getppid()
+    os._exit(0)
+"""
+LOOK = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+others = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in (1, os.getpid())]
+files = [name for name in os.listdir("/tmp") if f"/tmp/{name}" != os.getcwd()]
+print(others, files, os.listdir("/dev/shm"), os.listdir(), libc.mq_open(b"/left", os.O_RDWR))
+"""
+WHO = "import os\nprint(os.stat('/proc/self/ns/pid').st_ino, open('/proc/1/stat').read().split()[21])"  # and since when
+
+
+def _one_after_the_other(count: int, *steps: str) -> tuple[int, list[list[str]]]:
+    """Run the steps in `count` sessions: how many keepers served them, and the observations of each session."""
+
+    async def scene() -> tuple[int, list[list[str]]]:
+        keepers, found = set(), []
+        settings = InterpreterSettings(isolation="strict", preload=["math"], snapshots=False)
+        async with Interpreter(settings) as interpreter:
+            for _ in range(count):
+                async with await interpreter.open() as session:
+                    keepers.add((await session.run(WHO)).observation)
+                    found.append([(await session.run(step)).observation for step in steps])
+                await asyncio.sleep(0.1)  # its keeper comes back
+        return len(keepers), found
+
+    return asyncio.run(scene())
+
+
+@pytest.mark.parametrize("isolation", ["strict"], indirect=True)
+def test_a_keeper_serves_again_and_its_next_session_finds_nothing_of_the_last_one(isolation: str) -> None:
+    keepers, found = _one_after_the_other(12, LOOK, LEAVE)
+    assert found == [["[] [] [] [] -1", "True"]] * 12
+    assert keepers <= 6
+
+
+@pytest.mark.parametrize("isolation", ["strict"], indirect=True)
+def test_a_keeper_whose_limits_a_session_has_changed_serves_no_other(isolation: str) -> None:
+    look = "import resource\nprint(resource.prlimit(1, resource.RLIMIT_NOFILE))"
+    harm = "resource.prlimit(1, resource.RLIMIT_NOFILE, (64, 64))"
+    keepers, found = _one_after_the_other(6, look, harm, look)
+    assert len({before for before, _, _ in found}) == 1
+    assert all(before != after for before, _, after in found)
+    assert keepers == 6
+
+
+@pytest.mark.parametrize("isolation", ["strict"], indirect=True)
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "setpriority(os.PRIO_PROCESS, 1, 19)",
+        "setpriority(os.PRIO_USER, 0, 19)",
+        "sched_setaffinity(1, os.sched_getaffinity(0))",
+        "sched_setscheduler(1, os.SCHED_BATCH, os.sched_param(0))",
+    ],
+)
+def test_a_session_cannot_slow_its_keeper_down(observe: Callable[..., list[str]], isolation: str, harm: str) -> None:
+    (seen,) = observe(f"import os\nos.{harm}")
+    assert "PermissionError" in seen
