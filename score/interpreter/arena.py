@@ -70,6 +70,8 @@ class Arena:
             await self._neighbour.run("import os\nx = 1\nopen('mine', 'w').write('untouched')")
             await self._neighbour.run("x")  # from now on it has a spent snapshot, as it will have at every later look
             self._has_seccomp = self._interpreter.isolation == "strict" and syscall_filter() is not None
+            async with await self._interpreter.open():
+                pass  # its keeper may come back, and then is one more that waits
             await asyncio.sleep(0.3)  # until the server has its next keeper ready
             self._usual = len(_descendants())
             self._open = stack.pop_all()

@@ -26,8 +26,8 @@ QUERY_BLOCK = 64
 @dataclass
 class Pass:
     """What is computed: N tokens of n neighbouring rows [first, first + n), at most S in a row; C is the longest row's
-    length. positions [N] within the sequence; slots [N * 2 * kv heads] in the cache's flat view; places [N] within [n * S];
-    last [n]: where each row's last token is in [N]; mask [n, 1, S, C]: 0 where a query may look, else -inf."""
+    length. positions [N] within the sequence; slots [N * 2 * kv heads] in the cache's flat view; places [N] within
+    [n * S]; last [n]: where each row's last token is in [N]; mask [n, 1, S, C]: 0 where a query may look, else -inf."""
 
     first: int
     rows: int

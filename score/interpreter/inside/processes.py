@@ -167,7 +167,7 @@ def _mount_private_files(disk_mb: int) -> None:
 
 
 def renew_namespaces(disk_mb: int) -> None:
-    """Leave nothing of a family whose processes have ended: other private files, another IPC namespace. Raises OSError."""
+    """Leave nothing of a family whose processes have ended: new private files, a new IPC namespace. Raises OSError."""
     for path in (b"/tmp", b"/dev/shm"):
         if _libc.umount2(path, 0) != 0:
             raise OSError(ctypes.get_errno(), f"unmounting {path.decode()}")

@@ -17,7 +17,8 @@ from typing import Any
 from . import keeper, processes, warm, wire
 
 SPARES = 2  # the keeper and the worker of one are forked while those of the other are handed over
-KEPT = 16  # at most so many that come back are ready for another family; what more come back end
+KEPT = 16  # at most so many wait once more after a family; what more come back end
+IDLE_S = 1.0  # after so long without a session's start or end only SPARES go on waiting
 
 
 class Keepers:
@@ -84,6 +85,11 @@ class Keepers:
                 return
         one.close()
 
+    def thin_out(self) -> None:
+        """Let those end that are more than a start needs."""
+        while len(self.waiting) > SPARES:
+            self.waiting.pop().close()
+
     def end(self) -> None:
         for one in (*self.waiting, *self.serving.values()):
             one.close()
@@ -121,7 +127,9 @@ def main() -> None:
     keepers.refill()
     control.sendall(wire.pack({"op": "ready", "address_space_mb": processes.address_space_mb()}))
     while True:
-        ready = {fd for fd, _ in keepers.events.poll()}
+        patience = IDLE_S if len(keepers.waiting) > SPARES else None
+        if not (ready := {fd for fd, _ in keepers.events.poll(patience)}):
+            keepers.thin_out()
         for fd in ready - {control.fileno()}:
             keepers.take_back(fd)
         if control.fileno() in ready:
