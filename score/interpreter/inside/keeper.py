@@ -3,7 +3,7 @@
 It is forked from the server before any of the student's code runs, so nothing that code does to its own process
 reaches it; in `strict` it is the first process of the family's PID namespace, which dies with it. There it serves one
 family after the other: a fork and the namespaces cost more than all else that a session needs. Nothing of a family is
-left for the next one (`_clear`), and a keeper that a session could have changed ends (`processes.attributes`).
+left for the next one (`clear`), and a keeper that a session could have changed ends (`processes.attributes`).
 """
 
 import mmap
@@ -22,7 +22,7 @@ CLEAR, AGAIN = b"c", b"a"  # what a keeper says when it could serve again, and t
 
 
 class Keeper:
-    """One family's keeper. `serve` never returns."""
+    """A keeper and the family that it has."""
 
     def __init__(self, birth: socket.socket, config: dict[str, Any]):
         self.birth, self.config = birth, config

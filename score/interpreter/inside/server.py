@@ -46,9 +46,10 @@ class Keepers:
         if processes.fork(processes.NEW_NAMESPACES if self.config["strict"] else 0, alone=self.config["alone"]):
             theirs.close()
             return ours
-        # What no session may hold: the way to the host, and to the other keepers. Their objects stay as they are.
-        os.closerange(3, theirs.fileno())
-        os.closerange(theirs.fileno() + 1, 2**20)
+        # What no session may hold: the way to the host, and to the other keepers. The objects stay as they are.
+        waiting = [one.fileno() for one in self.waiting]
+        for fd in (self.control.fileno(), self.events.fileno(), ours.fileno(), *waiting, *self.serving):
+            os.close(fd)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         keeper.run(theirs, self.config)
         raise AssertionError("a keeper never returns")
