@@ -159,16 +159,17 @@ def run(birth: socket.socket, config: dict[str, Any]) -> None:
             processes.settle_in_namespaces(config["uid"], config["gid"], config["disk_mb"])
         keeper = Keeper(birth, config)
         untouched = processes.attributes()
-        for _ in range(FAMILIES):
+        for number in range(FAMILIES):
+            if number:
+                birth.sendall(CLEAR)
+                if birth.recv(1) != AGAIN:
+                    break
             if not keeper.live():
-                os._exit(0)  # the server ended before there was a session for us
+                break  # the server needs no more sessions of us
             if not config["again"]:
                 keeper.end()
             keeper.clear()
             if processes.attributes() != untouched:
-                break
-            birth.sendall(CLEAR)
-            if birth.recv(1) != AGAIN:
                 break
     except OSError as error:
         print(f"a session could not start: {error}", file=sys.stderr, flush=True)

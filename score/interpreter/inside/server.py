@@ -57,19 +57,10 @@ class Keepers:
     def give(self, message: dict[str, Any], fds: list[int]) -> None:
         """Give a family to the keeper that has waited longest."""
         try:
-            if not self.waiting:
-                self.waiting.append(self._breed())
-            one = self.waiting.pop(0)
-            try:
-                socket.send_fds(one, [wire.pack(message)], fds)
-            except OSError:
-                one.close()
-                raise
-            if self.config["again"]:
-                self.serving[one.fileno()] = one
-                self.events.register(one, select.EPOLLIN)
-            else:
-                one.close()
+            one = self.waiting.pop(0) if self.waiting else self._breed()
+            self.serving[one.fileno()] = one
+            self.events.register(one, select.EPOLLIN)
+            socket.send_fds(one, [wire.pack(message)], fds)
         except OSError as error:
             print(f"a session could not start: {error}", file=sys.stderr, flush=True)
         for fd in fds:  # before the next fork: the end of a session shows by nobody's holding its sockets

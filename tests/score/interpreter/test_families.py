@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from score.interpreter import Interpreter, InterpreterSettings, Session
+from score.interpreter.inside.keeper import FAMILIES
 
 
 def test_closing_one_session_leaves_its_siblings_alive_while_they_fork_and_run(play: Callable[..., Any]) -> None:
@@ -85,6 +86,18 @@ def test_a_keeper_serves_again_and_its_next_session_finds_nothing_of_the_last_on
     assert [seen for seen in found if seen != found[0]] == []  # nor a mount more than the first
     assert found[0][1] == "True"
     assert keepers <= 6
+
+
+def test_sessions_go_on_when_their_keepers_have_served_long_enough(isolation: str) -> None:
+    async def scene() -> list[str]:
+        seen = []
+        async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
+            for number in range(4 * FAMILIES):
+                async with await interpreter.open() as session:
+                    seen.append((await session.run(f"print({number})")).observation)
+        return seen
+
+    assert asyncio.run(scene()) == [str(number) for number in range(4 * FAMILIES)]
 
 
 @pytest.mark.parametrize("isolation", ["strict"], indirect=True)
