@@ -22,8 +22,9 @@ KEPT = ("step", "generated_tokens", "accuracy", "val_accuracy", "seconds", "key_
 
 @dataclass(frozen=True)
 class Record:
-    """`right`: by arm a 1 or 0 for each word problem of test, in the order of `tasks`; `sampled`: the same for the SFT
-    student on validation, from the question at temperature 1. `steps`: of each RL arm, with the keys of `KEPT`."""
+    """`right`: by arm that has been scored a 1 or 0 for each word problem of test, in the order of `tasks`; `sampled`:
+    the same for the SFT student on validation, from the question at temperature 1. `steps`: of each RL arm, with the
+    keys of `KEPT`."""
 
     regime: str
     seed: int
@@ -68,10 +69,11 @@ def bits(right: Mapping[str, bool], tasks: list[str]) -> str:
 
 
 def read_run(plan: Plan, regime: str, seed: int) -> Record:
-    """The record of a run that is done. Raises `OSError` where it is not, and `ValueError`."""
+    """The record of what has been scored of a run. Raises `OSError` where `sft` has not, and `ValueError`."""
     folder = run_folder(regime, seed)
     scores = folder / f"scores_{plan.name}"
-    right = {arm: read_scores(scores / f"{plan.name}_{arm}_test.scores.jsonl") for arm in ARMS}
+    files = {arm: scores / f"{plan.name}_{arm}_test.scores.jsonl" for arm in ARMS}
+    right = {arm: read_scores(path) for arm, path in files.items() if arm == "sft" or path.is_file()}
     sampled = read_scores(scores / f"{plan.name}_sampled.scores.jsonl")
     tasks = sorted(right["sft"])
     return Record(
@@ -89,5 +91,6 @@ def read_run(plan: Plan, regime: str, seed: int) -> Record:
                 for step in read_metrics(folder / f"rl_{plan.name}_{arm}")
             ]
             for arm in RL_ARMS
+            if arm in right
         },
     )

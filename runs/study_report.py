@@ -74,16 +74,20 @@ def tokens_until(points: list[tuple[float, float]], accuracy: float) -> float | 
 
 
 def figures(records: list[Record]) -> dict[str, Any]:
-    """All figures of one regime. Raises `ValueError` where the runs differ in their recipe, or a seed comes twice."""
+    """All figures of one regime, of the arms that all records have. Raises `ValueError` where the runs differ in their
+    recipe, a seed comes twice, or `standard` is missing."""
     seeds = [record.seed for record in records]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"a seed comes twice: {records[0].regime} {seeds}")
     if other := next((record for record in records if record.recipe != records[0].recipe), None):
         raise ValueError(f"not of one recipe: {records[0].name} {records[0].recipe}, {other.name} {other.recipe}")
-    curves = {arm: {record.seed: curve(record.steps[arm]) for record in records} for arm in RL_ARMS}
-    means = {arm: mean_curve(list(curves[arm].values())) for arm in RL_ARMS}
-    goal = means["long_horizon"][-1]
-    reached = tokens_until(means["standard"], goal[1])
+    arms = [arm for arm in ARMS if all(arm in record.right for record in records)]
+    if "standard" not in arms:
+        raise ValueError(f"a record has no scores of standard, to which all is compared: {[r.name for r in records]}")
+    rl_arms = [arm for arm in RL_ARMS if arm in arms]
+    curves = {arm: {record.seed: curve(record.steps[arm]) for record in records} for arm in rl_arms}
+    means = {arm: mean_curve(list(curves[arm].values())) for arm in rl_arms}
+    goal = means["long_horizon"][-1] if "long_horizon" in arms else None
 
     def of_steps(arm: str, key: str) -> dict[int, float]:
         return {record.seed: sum(step.get(key) or 0.0 for step in record.steps[arm]) for record in records}
@@ -98,18 +102,19 @@ def figures(records: list[Record]) -> dict[str, Any]:
                 record.seed: sum(step.get("accuracy", 0) for step in record.steps[arm] if 1 <= step["step"] <= 4) / 4
                 for record in records
             }
-            for arm in RL_ARMS
+            for arm in rl_arms
         },
-        "arms": {arm: {record.seed: share(record.right[arm]) for record in records} for arm in ARMS},
-        "minus_sft": {arm: by_seed_and_pooled(records, "sft", arm) for arm in ARMS if arm != "sft"},
+        "arms": {arm: {record.seed: share(record.right[arm]) for record in records} for arm in arms},
+        "minus_sft": {arm: by_seed_and_pooled(records, "sft", arm) for arm in arms if arm != "sft"},
         "standard_minus": {
-            arm: by_seed_and_pooled(records, arm, "standard") for arm in ARMS if arm not in ("sft", "standard")
+            arm: by_seed_and_pooled(records, arm, "standard") for arm in arms if arm not in ("sft", "standard")
         },
-        "generated_tokens": {arm: {record.seed: generated(record.steps[arm]) for record in records} for arm in RL_ARMS},
-        "seconds": {arm: of_steps(arm, "seconds") for arm in RL_ARMS},
+        "generated_tokens": {arm: {record.seed: generated(record.steps[arm]) for record in records} for arm in rl_arms},
+        "seconds": {arm: of_steps(arm, "seconds") for arm in rl_arms},
         "curves": curves,
         "mean_curves": means,
-        "tokens_of_standard_to_reach_long_horizon": {"accuracy": goal[1], "tokens": reached, "of": goal[0]},
+        "tokens_of_standard_to_reach_long_horizon": goal
+        and {"accuracy": goal[1], "tokens": tokens_until(means["standard"], goal[1]), "of": goal[0]},
     }
 
 
@@ -135,7 +140,7 @@ def table(regime: str, found: dict[str, Any]) -> list[str]:
         "| " + " | ".join(["", *head, "minus SFT", "`standard` minus it", "generated tokens, thousands"]) + " |",
         "|" + "---|" * (len(seeds) + 4),
     ]
-    for arm in ARMS:
+    for arm in found["arms"]:
         cells = [TITLES[arm], *(percent(found["arms"][arm][seed]["accuracy"]) for seed in seeds)]
         cells.append(in_points(found["minus_sft"][arm]["pooled"]) if arm != "sft" else "")
         cells.append(in_points(found["standard_minus"][arm]["pooled"]) if arm in found["standard_minus"] else "")
@@ -143,14 +148,13 @@ def table(regime: str, found: dict[str, Any]) -> list[str]:
         cells.append(", ".join(f"{count / 1000:.0f}" for count in tokens.values()))
         lines.append("| " + " | ".join(cells) + " |")
     by_seed = ", ".join(in_points(found["minus_sft"]["standard"][seed]) for seed in seeds)
-    goal = found["tokens_of_standard_to_reach_long_horizon"]
-    when = f"after {100 * goal['tokens'] / goal['of']:.0f} % of its tokens" if goal["tokens"] is not None else "never"
-    return [
-        *lines,
-        "",
-        f"`standard` minus SFT by seed: {by_seed}. On validation `standard` reaches `long_horizon`'s last accuracy "
-        f"({percent(goal['accuracy'])} %) {when}.",
-    ]
+    lines += ["", f"`standard` minus SFT by seed: {by_seed}."]
+    if goal := found["tokens_of_standard_to_reach_long_horizon"]:
+        reached = goal["tokens"]
+        when = f"after {100 * reached / goal['of']:.0f} % of its tokens" if reached is not None else "never"
+        accuracy = percent(goal["accuracy"])
+        lines.append(f"On validation `standard` reaches `long_horizon`'s last accuracy ({accuracy} %) {when}.")
+    return lines
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
@@ -165,7 +169,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
     )
     for column, (regime, found) in enumerate(results.items()):
         above, below = axes[0][column], axes[1][column]
-        for number, arm in enumerate(RL_ARMS):
+        for number, arm in enumerate(found["curves"]):
             for seed_points in found["curves"][arm].values():
                 above.plot(
                     *zip(*((t / 1000, 100 * a) for t, a in seed_points), strict=True), color=f"C{number}", alpha=0.25
@@ -176,7 +180,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
         above.set_xlabel("tokens generated in training, thousands")
         above.set_ylabel("greedy accuracy on validation, %")
         above.legend(frameon=False)
-        names = [arm for arm in ARMS if arm != "sft"]
+        names = list(found["minus_sft"])
         for row, arm in enumerate(names):
             pooled = found["minus_sft"][arm]["pooled"]
             low, high = pooled["ci95"]

@@ -110,6 +110,21 @@ def test_the_report_compares_by_task_and_finds_when_a_curve_gets_there(outputs: 
     assert (outputs / "study.png").stat().st_size > 10_000
 
 
+def test_a_study_that_is_not_finished_is_reported_as_far_as_it_is(outputs: Path) -> None:
+    folder = write_all(outputs)
+    for arm in ("long_horizon", "sft_all"):
+        (folder / "scores_try" / f"try_{arm}_test.scores.jsonl").unlink()
+    record = study_record.read_run(PLAN, "hard", 0)
+    found = study_report.figures([record])
+    table = "\n".join(study_report.table("hard", found))
+    assert list(found["arms"]) == ["sft", "sft_longer", "standard", "sparse_reward"]
+    assert "long_horizon" not in table and "`standard` minus SFT by seed: +30.0" in table
+    study_report.plot({"hard": found}, outputs / "study.png")
+    without = replace(record, seed=1, right={"sft": record.right["sft"]})
+    with pytest.raises(ValueError, match="hard_seed1"):
+        study_report.figures([record, without])
+
+
 def test_an_unscored_answer_is_not_taken_for_a_wrong_one(outputs: Path) -> None:
     path = outputs / "x.scores.jsonl"
     write_lines(path, [{"id": "1", "kind": "word", "correct": None}])
