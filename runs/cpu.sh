@@ -60,7 +60,7 @@ mps_data() {
 sft_format() { (cd MPS && python format/SCoRe_SFT_llamafactory_format_convert.py --config ../configs/miniature/format.yaml "${SPLIT[@]}"); }
 stage mps_data mps_data
 stage sft_format sft_format
-stage sft_train train bc sft SCoRe_SFT.yaml data
+stage sft_train train bc sft SCoRe_SFT.yaml data "${EPOCHS[@]}"
 
 # 3. SCoRe-RL: short rollouts from the verified prefixes
 rl_format() { (cd MPS && python format/SCoRe_RL_convert.py --config ../configs/miniature/format.yaml "${SPLIT[@]}"); }

@@ -63,6 +63,13 @@ def read_scores(path: Path, kind: str = "word") -> dict[str, bool]:
     return found
 
 
+def student_recipe(folder: Path) -> dict[str, Any]:
+    """How a run's SFT student was made, as its files say. Raises `OSError` where there is none."""
+    manifest = json.loads((folder / "data" / "mps_llamafactory.json.manifest.json").read_text(encoding="utf-8"))
+    trained = json.loads((folder / "sft" / "trainer_state.json").read_text(encoding="utf-8"))
+    return {"sft_share": manifest["settings"]["sft_share"], "sft_epochs": trained["num_train_epochs"]}
+
+
 def bits(right: Mapping[str, bool], tasks: list[str]) -> str:
     """Raises `KeyError` for a task that was not answered."""
     return "".join("1" if right[task] else "0" for task in tasks)
@@ -79,7 +86,7 @@ def read_run(plan: Plan, regime: str, seed: int) -> Record:
     return Record(
         regime=regime,
         seed=seed,
-        recipe=recipe(plan),
+        recipe=recipe(plan) | student_recipe(folder),
         revision=git_revision(),
         date=time.strftime("%F"),
         tasks=tasks,

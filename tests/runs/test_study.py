@@ -29,6 +29,11 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
 def a_run(folder: Path, arm: str, right: int, tokens: float, validation: list[float]) -> None:
     """An RL run of four steps, and its scores on ten test tasks, the first `right` of which are right."""
     steps = [{"step": 0, "val_accuracy": validation[0]}]
@@ -54,6 +59,8 @@ def write_all(outputs: Path) -> Path:
     a_run(folder, "long_horizon", right=5, tokens=200, validation=[0.1, 0.2, 0.3])
     for name in ("try_sft_test", "try_sft_longer_test", "try_sft_all_test", "try_sampled"):
         scores(folder, name, right=3)
+    write_json(folder / "data" / "mps_llamafactory.json.manifest.json", {"settings": {"sft_share": 0.25}})
+    write_json(folder / "sft" / "trainer_state.json", {"num_train_epochs": 8})
     return folder
 
 
@@ -135,6 +142,7 @@ def test_an_unscored_answer_is_not_taken_for_a_wrong_one(outputs: Path) -> None:
 def test_seeds_of_several_machines_are_put_together_if_their_recipe_is_the_same(outputs: Path) -> None:
     write_all(outputs)
     here = study_record.read_run(PLAN, "hard", 0)
+    assert here.recipe | {"sft_share": 0.25, "sft_epochs": 8} == here.recipe
     there = replace(here, seed=1, right=here.right | {"standard": "1" * 10})
     found = study_report.figures([here, there])
     assert found["minus_sft"]["standard"][1]["difference"] == pytest.approx(0.7)
