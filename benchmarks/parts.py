@@ -114,23 +114,26 @@ async def steps(trajectories: int, *, forks: bool) -> Cost:
 async def graph(trajectories: int) -> Cost:
     """LangGraph with nodes that do nothing: as many as a trajectory's (plan, act, execute, act, execute, judge)."""
     from langgraph.graph import END, START, StateGraph
+    from langgraph.types import Command
 
     class State(TypedDict):
         turns: int
 
-    async def act(state: State) -> dict[str, Any]:
-        return {"turns": state["turns"] + 1}
+    async def act(state: State) -> Command[str]:
+        turns = state["turns"] + 1
+        return Command(goto="act" if turns == 1 else "execute", update={"turns": turns})
 
-    async def execute(state: State) -> dict[str, Any]:
+    async def execute(state: State) -> Command[str]:
+        return Command(goto="judge" if state["turns"] == 3 else "act")
+
+    async def judge(state: State) -> dict[str, Any]:
         return {}
 
     built = StateGraph(State)
-    built.add_node("act", act)
-    built.add_node("execute", execute)
-    built.add_node("judge", execute)
+    built.add_node("act", act, destinations=("act", "execute"))
+    built.add_node("execute", execute, destinations=("act", "judge"))
+    built.add_node("judge", judge)
     built.add_edge(START, "act")
-    built.add_conditional_edges("act", lambda state: "act" if state["turns"] == 1 else "execute", ["act", "execute"])
-    built.add_conditional_edges("execute", lambda state: "judge" if state["turns"] == 3 else "act", ["act", "judge"])
     built.add_edge("judge", END)
     compiled = built.compile()
 

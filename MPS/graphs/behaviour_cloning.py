@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from graphs.execution import judge_episode
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import Command
 from roles import Teacher
 
 from score.episode import Episode
@@ -21,7 +22,7 @@ from score.trajectory import Step, Trajectory, Verdict
 
 
 class State(TypedDict):
-    """What the nodes hand on. `step` was written but not run yet; the episode grows in place."""
+    """What the nodes hand on. `step` is the one that `execute` runs; the episode grows in place."""
 
     task: Task
     episode: Episode
@@ -49,12 +50,11 @@ class BehaviourCloning:
         graph = StateGraph(State)
         graph.add_node("plan", self._plan)
         graph.add_node("act", self._act)
-        graph.add_node("execute", self._execute)
+        graph.add_node("execute", self._execute, destinations=("act", "judge"))
         graph.add_node("judge", self._judge)
         graph.add_edge(START, "plan" if plan else "act")
         graph.add_edge("plan", "act")
         graph.add_edge("act", "execute")
-        graph.add_conditional_edges("execute", self._after_execute, ["act", "judge"])
         graph.add_edge("judge", END)
         self._graph = graph.compile()
 
@@ -84,14 +84,11 @@ class BehaviourCloning:
         episode, seed = state["episode"], state["seed"]
         return {"step": await self.teacher.act(episode, None if seed is None else seed + 1 + len(episode.steps))}
 
-    async def _execute(self, state: State) -> dict[str, Any]:
+    async def _execute(self, state: State) -> Command[str]:
         step = state["step"]
         assert step is not None
         state["episode"].add(step, await run_code(state["session"], step.code))
-        return {"step": None}
-
-    async def _after_execute(self, state: State) -> str:
-        return "judge" if state["episode"].over else "act"
+        return Command(goto="judge" if state["episode"].over else "act")
 
     async def _judge(self, state: State) -> dict[str, Any]:
         return {"verdict": await judge_episode(self.judge, state["task"], state["episode"])}

@@ -12,12 +12,13 @@ corrector never sees the reference answer; a fork of the interpreter before each
 the replay of prefixes.
 """
 
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from graphs.attempt import Attempt, make_key_step, make_trajectory
 from graphs.execution import Copies, judge_episode
 from graphs.rollouts import Rollouts
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import Command
 from roles import Diagnosis, NotAsAsked, Student, Teacher
 
 from score.episode import Episode
@@ -30,7 +31,7 @@ from score.trajectory import Step, Trajectory, Verdict
 
 
 class State(TypedDict):
-    """What the nodes hand on. `step` was written but not run yet."""
+    """What the nodes hand on. `step` is the one that `execute` runs."""
 
     attempt: Attempt
     step: Step | None
@@ -74,23 +75,17 @@ class MentoredSolving:
         self.localizer, self.localizer_rollouts, self.drop = localizer, localizer_rollouts, drop
         self.criticality = criticality
         graph = StateGraph(State)
-        for name, node in (
-            ("act", self._act),
-            ("execute", self._execute),
-            ("judge", self._judge),
-            ("localise", self._localise),
-            ("correct", self._correct),
-            ("measure", self._measure),
+        # Nodes say themselves where a task goes: edges with conditions make LangGraph a quarter dearer.
+        for name, node, onward in (
+            ("act", self._act, ("act", "execute", "judge")),
+            ("execute", self._execute, ("act", "judge", "measure")),
+            ("judge", self._judge, ("localise", END)),
+            ("localise", self._localise, ("correct", END)),
+            ("correct", self._correct, ("execute", "measure", "act", END)),
+            ("measure", self._measure, ("act", "judge")),
         ):
-            graph.add_node(name, node)
+            graph.add_node(name, node, destinations=onward)
         graph.add_edge(START, "act")
-        # All routes are async: LangGraph takes each call of a plain function to a thread.
-        graph.add_conditional_edges("act", self._to_run, ["act", "execute", "judge"])
-        graph.add_conditional_edges("execute", self._to_measure, ["measure", "act", "judge"])
-        graph.add_conditional_edges("measure", self._to_run, ["act", "judge"])
-        graph.add_conditional_edges("judge", self._after_judge, ["localise", END])
-        graph.add_conditional_edges("localise", self._after_localise, ["correct", END])
-        graph.add_conditional_edges("correct", self._after_correct, ["measure", "act", "execute", END])
         self._graph = graph.compile()
 
     async def solve(self, task: Task, seed: int | None = None) -> Trajectory:
@@ -110,17 +105,19 @@ class MentoredSolving:
 
     # --- the student ------------------------------------------------------------------------------------------------
 
-    async def _act(self, state: State) -> dict[str, Any]:
+    async def _act(self, state: State) -> Command[str]:
         attempt = state["attempt"]
         try:
             reply = await self.student.reply(attempt.episode, attempt.next_seed())
         except TaskError:
             # The dialogue outgrew the student's context: its own failing, to be localised like any other.
             attempt.out_of_context = True
-            return {"step": None}
-        return {"step": attempt.episode.student_reply(reply)}
+            return self._students_turn(attempt)
+        if (step := attempt.episode.student_reply(reply)) is not None:
+            return Command(goto="execute", update={"step": step})
+        return self._students_turn(attempt)
 
-    async def _execute(self, state: State) -> dict[str, Any]:
+    async def _execute(self, state: State) -> Command[str]:
         step, attempt = state["step"], state["attempt"]
         assert step is not None
         after, result = await self.copies.run(attempt.sessions[-1], step)
@@ -128,39 +125,34 @@ class MentoredSolving:
         done = attempt.episode.add(step, result)
         if attempt.key_steps and attempt.key_steps[-1].teacher_guided_step is step:
             attempt.key_steps[-1].teacher_guided_step = done
-        return {"step": None}
+        return self._after_step(attempt)
 
-    async def _measure(self, state: State) -> dict[str, Any]:
+    async def _measure(self, state: State) -> Command[str]:
         attempt = state["attempt"]
         attempt.key_steps[-1].criticality = await self.rollouts.weigh(attempt, self.criticality)
-        return {}
+        return self._students_turn(attempt)
 
-    async def _to_measure(self, state: State) -> str:
-        key_steps = state["attempt"].key_steps
+    def _after_step(self, attempt: Attempt) -> Command[str]:
+        """A correction is measured as soon as it stands in the episode."""
+        key_steps = attempt.key_steps
         if self.criticality and key_steps and not key_steps[-1].criticality:
-            return "measure"
-        return await self._to_run(state)
+            return Command(goto="measure")
+        return self._students_turn(attempt)
 
-    async def _to_run(self, state: State) -> str:
-        if state["step"] is not None:
-            return "execute"
-        return "judge" if state["attempt"].over else "act"
+    def _students_turn(self, attempt: Attempt) -> Command[str]:
+        return Command(goto="judge" if attempt.over else "act")
 
     # --- the teacher ------------------------------------------------------------------------------------------------
 
-    async def _judge(self, state: State) -> dict[str, Any]:
+    async def _judge(self, state: State) -> Command[str]:
         attempt = state["attempt"]
         verdict = await judge_episode(self.judge, attempt.task, attempt.episode)
         if not verdict.correct and len(attempt.key_steps) >= self.corrections:
             attempt.why_hard = "corrections used up"
-        return {"verdict": verdict}
+        done = verdict.correct or attempt.why_hard
+        return Command(goto=END if done else "localise", update={"verdict": verdict})
 
-    async def _after_judge(self, state: State) -> str:
-        verdict = state["verdict"]
-        assert verdict is not None
-        return END if verdict.correct or state["attempt"].why_hard else "localise"
-
-    async def _localise(self, state: State) -> dict[str, Any]:
+    async def _localise(self, state: State) -> Command[str]:
         attempt = state["attempt"]
         blamed, localised_by = None, "teacher"
         if self.localizer == "rollouts":
@@ -177,13 +169,10 @@ class MentoredSolving:
             )
         except NotAsAsked as problem:
             attempt.why_hard = f"not localised: {problem.reason}"
-            return {}
-        return {"diagnosis": diagnosis, "localised_by": localised_by}
+            return Command(goto=END)
+        return Command(goto="correct", update={"diagnosis": diagnosis, "localised_by": localised_by})
 
-    async def _after_localise(self, state: State) -> str:
-        return END if state["attempt"].why_hard else "correct"
-
-    async def _correct(self, state: State) -> dict[str, Any]:
+    async def _correct(self, state: State) -> Command[str]:
         attempt, diagnosis = state["attempt"], state["diagnosis"]
         assert diagnosis is not None
         try:
@@ -192,7 +181,7 @@ class MentoredSolving:
             )
         except NotAsAsked as problem:
             attempt.why_hard = f"not corrected: {problem.reason}"
-            return {}
+            return Command(goto=END)
         key_step = make_key_step(attempt, diagnosis, step, state["localised_by"])
         if state["localised_by"] == "rollouts":
             before, after = attempt.successes[diagnosis.step - 1 : diagnosis.step + 1]
@@ -200,11 +189,6 @@ class MentoredSolving:
         attempt.key_steps.append(key_step)
         await attempt.cut(diagnosis.step)
         if diagnosis.step == 1:
-            attempt.episode.plan = step.thought
-            return {"step": None}
-        return {"step": step}
-
-    async def _after_correct(self, state: State) -> str:
-        if state["attempt"].why_hard:
-            return END
-        return "execute" if state["step"] is not None else await self._to_measure(state)
+            attempt.episode.plan = step.thought  # nothing to run
+            return self._after_step(attempt)
+        return Command(goto="execute", update={"step": step})
