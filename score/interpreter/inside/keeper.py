@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import sys
+from collections.abc import Set
 from typing import Any
 
 from . import processes, warm, wire, worker
@@ -35,6 +36,7 @@ class Keeper:
         # scribbles in here only harms its own family.
         self.registry = memoryview(mmap.mmap(-1, 2 * SLOTS * 4)).cast("i")
         self.directories: dict[int, str] = {}
+        self.ended: dict[int, int] = {}  # how workers ended that were collected before the host asked
 
     def live(self) -> bool:
         """Serve a family, from its first session to its end. False where the server has none for us. Raises OSError."""
@@ -113,6 +115,9 @@ class Keeper:
         snapshots = {slots[2 * number + 1]: number for number in range(SLOTS) if slots[2 * number + 1]}
         return workers, snapshots
 
+    def _collect(self, workers: dict[int, int], wait_for: Set[int] = frozenset()) -> None:
+        self.ended |= {pid: status for pid, status in processes.reap(wait_for).items() if pid in workers}
+
     def _start(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         warm.random_from_now()
         self.begin(self.prepare(message["number"]), message["number"], message["directory"], fds)
@@ -125,14 +130,14 @@ class Keeper:
         spare = {pid for pid, owner in snapshots.items() if owner != number or not message["forget"]}
         worker_pid = self.registry[2 * number]
         killed = processes.kill_all(workers | snapshots, number, spare, worker_pid, self.config["strict"])
-        ended = processes.reap(killed)
+        self._collect(workers, killed)
         self.registry[2 * number] = 0
         snapshot_pid = self.registry[2 * number + 1]
         if message["forget"]:
             self.registry[2 * number + 1] = 0
             shutil.rmtree(message["directory"], ignore_errors=True)
         alive = bool(snapshot_pid) and processes.is_live_child(snapshot_pid)
-        status = ended.get(worker_pid)
+        status = self.ended.pop(worker_pid, None)
         return {"snapshot": alive, "ended": None if status is None else os.waitstatus_to_exitcode(status)}
 
     def _count(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -141,7 +146,7 @@ class Keeper:
         What they share with us since the fork is counted out; what they share among each other counts for each.
         """
         workers, snapshots = self._owners()
-        processes.reap()
+        self._collect(workers)
         enough = 2 * (len(workers) + len(snapshots)) + 2 * self.config["processes"]
         tree = processes.owned(os.getpid(), workers | snapshots, enough)
         if len(tree) > enough:

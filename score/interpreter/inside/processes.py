@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Set
 from typing import Any
 
 NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x10000000 | 0x20000000  # mount, IPC, user, PID
@@ -290,7 +291,7 @@ def kill_all(
     return stopped
 
 
-def reap(wait_for: set[int] = frozenset(), timeout_s: float = 5.0) -> dict[int, int]:  # type: ignore[assignment]
+def reap(wait_for: Set[int] = frozenset(), timeout_s: float = 5.0) -> dict[int, int]:
     """Collect ended children: pid -> wait status. Waits (a little) until none of `wait_for` is left."""
     ended: dict[int, int] = {}
     deadline = time.monotonic() + timeout_s

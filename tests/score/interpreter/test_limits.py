@@ -47,6 +47,17 @@ def test_a_step_that_ends_its_process_is_killed_and_undone(play, code):
     assert killed.status == "killed" and after.observation == "1"
 
 
+def test_how_a_process_ended_is_known_also_where_the_host_hears_of_it_late(play):
+    """A child that Python did not fork keeps the way to the host open, and processes are counted meanwhile."""
+    code = "import ctypes, os, time\nif ctypes.CDLL(None).fork() == 0:\n    time.sleep(0.6)\n    os._exit(0)\nos._exit(251)"
+
+    async def scene(session: Session):
+        await session.run("x = 1")
+        return [(await session.run(code)).observation for _ in range(2)]
+
+    assert all(observation.startswith("The step ended its process (exit code 251).") for observation in play(scene))
+
+
 @pytest.mark.parametrize("code", ["y = bytearray(10**11)", "y = []\nwhile True: y.append(bytearray(2**20))"])
 def test_too_much_memory_is_its_own_status_and_undone(play, code):
     async def scene(session: Session):
