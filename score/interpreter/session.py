@@ -156,7 +156,8 @@ class Session:
                 raise wire.BrokenFrame("not of this step")
             if message.get("op") in ("done", "declined"):
                 return message, waited
-            began = loop.time()
+            if (began := loop.time()) >= deadline:
+                raise TimeoutError  # a step whose time is up gets no more tools
             answer = await tools.answer(self._tools, message, self._tool_errors)
             waited += loop.time() - began
             deadline += loop.time() - began

@@ -4,9 +4,10 @@ import asyncio
 import time
 
 import pytest
+import uvloop
 
 from score.errors import InterpreterError
-from score.interpreter import Session
+from score.interpreter import Interpreter, InterpreterSettings, Session
 
 IGNORES_SIGNALS = (
     "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nx = 'changed'\nprint('begun')\n"
@@ -28,6 +29,28 @@ def test_a_time_out_stops_the_step_and_the_session_goes_on_from_before_it(play, 
     assert stopped.status == "timeout" and seconds < 5
     assert "stopped after 0.4 s" in stopped.observation
     assert after.observation == "before"
+
+
+def test_a_step_that_was_done_in_time_is_no_time_out_where_the_host_was_busy(isolation):
+    """On uvloop, whose clock comes before its sockets, as the long runs have it."""
+
+    async def whole():
+        settings = InterpreterSettings(isolation=isolation, preload=["math"])
+        async with Interpreter(settings) as interpreter, await interpreter.open() as session:
+            await session.run("import time")
+            step = asyncio.create_task(session.run("time.sleep(0.1)\nprint('done')", timeout_s=0.5))
+            await asyncio.sleep(0.05)
+            asyncio.get_running_loop().call_soon(time.sleep, 0.6)
+            return await step
+
+    assert uvloop.run(whole()).observation == "done"
+
+
+def test_a_step_that_calls_tools_without_end_is_stopped(play):
+    async def scene(session: Session):
+        return await session.run("while True: echo(1)", timeout_s=0.4)
+
+    assert play(scene, tools={"echo": lambda x: x}).status == "timeout"
 
 
 def test_a_time_out_shows_what_was_printed_before_it(play):
