@@ -1,7 +1,6 @@
 """What the server does once, so that no session has to: imports, and what the libraries put off to their first use."""
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import io
@@ -27,7 +26,6 @@ for v in symbols("y z t n k a b c"):
     print(integrate(v**3, (v, 0, 1)), diff(v**4, v))
 """
 
-_LARGE_PAGE, _MADV_COLLAPSE = 2**21, 25
 _filling: list[bytes] = []
 
 
@@ -61,20 +59,3 @@ def settle() -> None:
     for size in range(48, 513, 16):
         _filling.extend(bytes(size - sys.getsizeof(b"")) for _ in range(50_000 // size))
     gc.freeze()
-    _use_large_pages()
-
-
-def _use_large_pages() -> None:
-    """Put the private memory in pages of 2 MB: a fork then copies one entry where it copied 512.
-
-    What a session writes to is still copied in pages of 4 KB. Where the kernel cannot (before Linux 6.1, or with no
-    large page free) all stays as it was, but for the time that a fork takes.
-    """
-    madvise = ctypes.CDLL(None).madvise
-    with open("/proc/self/maps") as file:
-        lines = file.readlines()
-    for addresses, rights, *_ in map(str.split, lines):
-        first, end = (int(address, 16) for address in addresses.split("-"))
-        if rights == "rw-p":
-            for page in range(-(-first // _LARGE_PAGE) * _LARGE_PAGE, end - _LARGE_PAGE + 1, _LARGE_PAGE):
-                madvise(ctypes.c_void_p(page), ctypes.c_size_t(_LARGE_PAGE), _MADV_COLLAPSE)
