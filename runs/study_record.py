@@ -15,7 +15,7 @@ from typing import Any
 
 from study import ARMS, RL_ARMS, Plan, read_lines, read_metrics, recipe, run_folder
 
-from score.manifest import git_revision
+from score.manifest import git_revision, manifest_path
 
 KEPT = ("step", "generated_tokens", "accuracy", "val_accuracy", "seconds", "key_step_hit")  # of metrics.jsonl
 
@@ -65,7 +65,7 @@ def read_scores(path: Path, kind: str = "word") -> dict[str, bool]:
 
 def student_recipe(folder: Path) -> dict[str, Any]:
     """How a run's SFT student was made, as its files say. Raises `OSError` where there is none."""
-    manifest = json.loads((folder / "data" / "mps_llamafactory.json.manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads(manifest_path(folder / "data" / "mps_llamafactory.json").read_text(encoding="utf-8"))
     trained = json.loads((folder / "sft" / "trainer_state.json").read_text(encoding="utf-8"))
     return {"sft_share": manifest["settings"]["sft_share"], "sft_epochs": trained["num_train_epochs"]}
 
