@@ -2,6 +2,7 @@ r"""Answers as text: what may differ in writing without a difference in meaning.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*\{([^{}]*)\}")
 _WRAPPED = re.compile(_WRAPPER.pattern.removesuffix(r"([^{}]*)\}") + r"(.*)\}", re.DOTALL)
@@ -58,6 +59,7 @@ def ungrouped(text: str) -> str:
     return _GROUPED.sub(joined, text)
 
 
+@lru_cache(maxsize=512)  # the rules that a comparison tries all begin with it: some 30 times for two answers
 def clean(text: str) -> str:
     r"""The bare answer: without `\boxed`, `$`, `\text{...}` wrappers, outer spaces and a closing full stop."""
     text = unicodedata.normalize("NFKC", text)

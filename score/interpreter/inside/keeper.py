@@ -15,7 +15,7 @@ import sys
 from collections.abc import Set
 from typing import Any
 
-from . import processes, warm, wire, worker
+from . import namespaces, processes, warm, wire, worker
 
 SLOTS = 4096  # sessions in one family at the same time
 FAMILIES = 100  # one after the other; then the keeper ends, whatever may have gathered in it
@@ -102,11 +102,11 @@ class Keeper:
         os._exit(0)
 
     def clear(self) -> None:
-        """End the family's processes and make the namespaces as new. Raises OSError."""
+        """End the family's processes and leave nothing of what it did. Raises OSError."""
         processes.end_all_others()
         self.socket.close()  # the host waits for this
         self.socket = self.birth
-        processes.renew_namespaces(self.config["disk_mb"])
+        namespaces.renew(self.config["disk_mb"])
         self._renew()
 
     def _owners(self) -> tuple[dict[int, int], dict[int, int]]:
@@ -161,7 +161,7 @@ def run(birth: socket.socket, config: dict[str, Any]) -> None:
     """The life of a keeper, from a fresh fork of the server: over `birth` come its families."""
     try:
         if config["strict"]:
-            processes.settle_in_namespaces(config["uid"], config["gid"], config["disk_mb"])
+            namespaces.settle(config["uid"], config["gid"], config["disk_mb"])
         keeper = Keeper(birth, config)
         untouched = processes.attributes()
         for number in range(FAMILIES):

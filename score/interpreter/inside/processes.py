@@ -8,7 +8,6 @@ import time
 from collections.abc import Set
 from typing import Any
 
-NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x10000000 | 0x20000000  # mount, IPC, user, PID
 SIBLING = 0x00008000  # CLONE_PARENT: the new process is a child of our parent
 
 _SET_TID, _CLEAR_TID = 0x01000000, 0x00200000
@@ -18,11 +17,9 @@ _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}.get(os.uname().machi
 
 _NOBODY = 65534
 _PAGE = os.sysconf("SC_PAGESIZE")
-FILES = 20_000  # in a session's private files: empty ones take memory too, which their size does not show
 _WCLONE = -(2**31)  # the flag's bits as a signed int
 _ANY_CHILD = 0x40000000  # __WALL: those that were forked with another exit signal as well
-_NEW_IPC, _LIMITS = 0x08000000, 16
-_READ_ONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
+_LIMITS = 16
 
 # PyDLL keeps the interpreter lock during the call, as os.fork does.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -133,48 +130,6 @@ def limit(config: dict[str, Any]) -> None:
     no_new_privileges()
     if config["seccomp"]:
         filter_system_calls(config["seccomp"])
-
-
-def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
-    """Raises OSError."""
-    if _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()) != 0:
-        raise OSError(ctypes.get_errno(), f"mounting {target}")
-
-
-def _write(path: str, text: str) -> None:
-    file = os.open(path, os.O_WRONLY)
-    os.write(file, text.encode())
-    os.close(file)
-
-
-def settle_in_namespaces(uid: int, gid: int, disk_mb: int) -> None:
-    """Make fresh namespaces a home of their own: identity, /proc, private files. Raises OSError.
-
-    `uid` and `gid` are the ones from before the namespaces; they stay the same inside.
-    """
-    for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        _write(f"/proc/self/{name}", line)
-    # No namespace of its own in which the student's code would have capabilities again.
-    _write("/proc/sys/user/max_user_namespaces", "0")
-    # Read-only: where the host's user is root, files below /proc/sys could be written otherwise.
-    mount("proc", "/proc", "proc", _READ_ONLY | _NOSUID | _NODEV | _NOEXEC)
-    _mount_private_files(disk_mb)
-
-
-def _mount_private_files(disk_mb: int) -> None:
-    options = f"size={disk_mb}m,nr_inodes={FILES},mode=700"
-    mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, options)
-    mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV | _NOEXEC, options)
-
-
-def renew_namespaces(disk_mb: int) -> None:
-    """Leave nothing of a family whose processes have ended: new private files, a new IPC namespace. Raises OSError."""
-    for path in (b"/tmp", b"/dev/shm"):
-        if _libc.umount2(path, 0) != 0:
-            raise OSError(ctypes.get_errno(), f"unmounting {path.decode()}")
-    if _libc.unshare(_NEW_IPC) != 0:
-        raise OSError(ctypes.get_errno(), "a new IPC namespace")
-    _mount_private_files(disk_mb)
 
 
 def end_all_others() -> None:

@@ -14,10 +14,10 @@ import socket
 import sys
 from typing import Any
 
-from . import keeper, processes, warm, wire
+from . import keeper, namespaces, processes, warm, wire
 
 SPARES = 2  # the keeper and the worker of one are forked while those of the other are handed over
-KEPT = 16  # at most so many wait once more after a family; what more come back end
+KEPT = 64  # at most so many wait once more after a family; what more come back end
 IDLE_S = 1.0  # after so long without a session's start or end only SPARES go on waiting
 
 
@@ -43,7 +43,7 @@ class Keepers:
         """Fork a keeper that waits for its family, namespaces and first worker made. Returns our end to it."""
         warm.random_from_now()
         ours, theirs = socket.socketpair()
-        if processes.fork(processes.NEW_NAMESPACES if self.config["strict"] else 0, alone=self.config["alone"]):
+        if processes.fork(namespaces.NEW if self.config["strict"] else 0, alone=self.config["alone"]):
             theirs.close()
             return ours
         # What no session may hold: the way to the host, and to the other keepers. The objects stay as they are.

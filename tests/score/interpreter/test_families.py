@@ -59,7 +59,16 @@ others = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(na
 files = [name for name in os.listdir("/tmp") if f"/tmp/{name}" != os.getcwd()]
 print(others, files, os.listdir("/dev/shm"), os.listdir(), libc.mq_open(b"/left", os.O_RDWR))
 print(len(open("/proc/self/mounts").readlines()))
+print([(oct(os.stat(folder).st_mode), os.listxattr(folder)) for folder in ("/tmp", "/dev/shm")])
 """
+MARK = """
+import fcntl, os
+os.chmod("/dev/shm", 0o755)
+os.setxattr("/tmp", "user.left", b"x")
+nodump = 0x40
+fcntl.ioctl(os.open("/tmp", os.O_RDONLY), 0x40086602, nodump.to_bytes(8, "little"))
+"""
+NUMBER = "import os\nos.mkdir('/dev/shm/new')\nprint(os.stat('/dev/shm/new').st_ino)"  # counted from the mount on
 WHO = "import os\nprint(os.stat('/proc/self/ns/pid').st_ino, open('/proc/1/stat').read().split()[21])"  # and since when
 
 
@@ -80,15 +89,32 @@ def _one_after_the_other(count: int, *steps: str) -> tuple[int, list[list[str]]]
     return asyncio.run(scene())
 
 
-@pytest.mark.parametrize("isolation", ["strict"], indirect=True)
-def test_a_keeper_serves_again_and_its_next_session_finds_nothing_of_the_last_one(isolation: str) -> None:
+def _serving_again() -> None:
     if support()["seccomp"] != "yes":
         pytest.skip("libseccomp is not installed, without which no keeper serves again")
-    keepers, found = _one_after_the_other(12, LOOK, LEAVE)
+
+
+@pytest.mark.parametrize("isolation", ["strict"], indirect=True)
+@pytest.mark.parametrize(("leave", "said"), [(LEAVE, "False"), (MARK, "PermissionError")])
+def test_a_keeper_serves_again_and_its_next_session_finds_nothing_of_the_last_one(
+    isolation: str, leave: str, said: str
+) -> None:
+    _serving_again()
+    keepers, found = _one_after_the_other(12, LOOK, leave)
     assert {seen[0].splitlines()[0] for seen in found} == {"[] [] [] [] -1"}
     assert [seen for seen in found if seen != found[0]] == []  # nor a mount more than the first
-    assert found[0][1] == "True"
+    assert said in found[0][1]
     assert keepers <= 6
+
+
+@pytest.mark.parametrize("isolation", ["strict"], indirect=True)
+@pytest.mark.parametrize(("leave", "anew"), [("print()", False), (LEAVE, True)])
+def test_private_files_are_mounted_anew_only_where_something_is_left(isolation: str, leave: str, anew: bool) -> None:
+    _serving_again()
+    keepers, found = _one_after_the_other(12, NUMBER, leave)
+    numbers = {seen[0] for seen in found}
+    assert keepers <= 6
+    assert len(numbers) == 1 if anew else len(numbers) > 1
 
 
 def test_sessions_go_on_when_their_keepers_have_served_long_enough(isolation: str) -> None:
