@@ -5,6 +5,7 @@ without clean-up, and cut at the end of the turn. What is left out: several choi
 """
 
 import asyncio
+import hashlib
 import json
 import secrets
 import time
@@ -16,7 +17,7 @@ import torch
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from score.errors import ScoreError, SettingsError, TaskError
@@ -57,9 +58,11 @@ class ChatRequest(BaseModel):
 
 @dataclass
 class Student:
-    """A served model: its engine, its tokenizer and its defaults."""
+    """A served model: its engine, its tokenizer and its defaults. `snapshot` is what replies call the model: its name
+    and which weights it has, so that a run whose student was trained again notices (score/fingerprint.py)."""
 
     name: str
+    snapshot: str
     engine: AsyncEngine
     tokenizer: PreTrainedTokenizerBase
     defaults: dict[str, Any]  # of Sampling, from generation_config.json
@@ -89,7 +92,7 @@ class Student:
         # The first calls of each kernel are slow: make them before anybody waits.
         engine.generate([[pad] * 8] * 2, [Sampling(max_tokens=4)] * 2)
         engine.reset()
-        return cls(name, AsyncEngine(engine), tokenizer, defaults, end_of_turn)
+        return cls(name, f"{name}-{_weights(model)}", AsyncEngine(engine), tokenizer, defaults, end_of_turn)
 
     def prompt(self, request: ChatRequest) -> list[int]:
         messages = [{"role": message.role, "content": message.content} for message in request.messages]
@@ -118,6 +121,15 @@ class Student:
         ids = ids[:-1] if ids and ids[-1] in self.end_of_turn else ids
         text: str = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text
+
+
+def _weights(model: PreTrainedModel) -> str:
+    """A short hash of a model's weights on the CPU."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:8]
 
 
 def first_stop(text: str, stops: list[str]) -> int | None:
@@ -170,7 +182,7 @@ def create_app(student: Student, api_key: str | None = None) -> FastAPI:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             return error_json(400, f"{where}: {first['msg']}", "invalid_value", where)
-        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": student.name}
+        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": student.snapshot}
         try:
             prompt = student.prompt(request)
             sampling = student.sampling(request, len(prompt))

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import httpx
 import openai
 import pytest
 import uvicorn
+from transformers import AutoModelForCausalLM
 
 from score.errors import SettingsError
 from score.serving.server import Student, create_app
@@ -56,13 +58,25 @@ def test_the_model_is_listed_and_healthy(address, client):
     assert [model.id for model in client.models.list()] == ["student"]
 
 
-def test_a_reply_has_usage_reason_and_the_served_name(client, tokenizer):
+def test_a_reply_has_usage_reason_and_the_served_name(client, student, tokenizer):
     reply = client.chat.completions.create(model="another-name", messages=PROMPT, max_tokens=7, temperature=0)
     prompt = tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, tokenize=False)
-    assert reply.model == "student"
+    assert reply.model == student.snapshot
     assert reply.choices[0].finish_reason in ("length", "stop")
     assert reply.usage.prompt_tokens == len(tokenizer.encode(prompt, add_special_tokens=False))
     assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
+
+
+def test_a_student_that_was_trained_again_goes_by_another_snapshot(folder, student, tmp_path):
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    for changed in (False, True):
+        if changed:
+            model.model.norm.weight.data[0] += 1e-3
+        shutil.copytree(folder, tmp_path / str(changed))
+        model.save_pretrained(tmp_path / str(changed))
+        again = Student.load(str(tmp_path / str(changed)), "student", max_batch=2)
+        again.engine.close()
+        assert again.snapshot.startswith("student-") and (again.snapshot != student.snapshot) == changed
 
 
 def test_many_requests_at_once_get_what_each_gets_alone(address):
