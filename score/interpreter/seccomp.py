@@ -25,7 +25,6 @@ _DENIED = (
     # queues and semaphores would be there for the next session of the keeper
     "io_uring_setup io_uring_enter io_uring_register memfd_create memfd_secret shmget msgget semget mq_open"
 ).split()
-_FILE_FLAGS = (0x40086602, 0x401C5820)  # FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR, which a folder keeps when it is emptied
 _FAMILIES = (1, 2, 10, 16)  # Unix, IPv4, IPv6, netlink (by which the C library looks at the interfaces)
 _NAMESPACES = (0x00000080, 0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
 
@@ -74,8 +73,6 @@ def syscall_filter() -> bytes | None:
             if family not in _FAMILIES:
                 deny("socket", 0, _EQUAL, family, 0)
         deny("socket", 0, _GREATER, _FAMILIES[-1], 0)
-        for request in _FILE_FLAGS:
-            deny("ioctl", 1, _EQUAL, request, 0)
         for flag in _NAMESPACES:
             deny("clone", 0, _MASKED, flag, flag)
         deny("clone3", error=errno.ENOSYS)  # its flags are out of a filter's sight; the C library then uses clone

@@ -1,6 +1,8 @@
 """A keeper's namespaces: made once, and their private files made as new for each further family."""
 
 import ctypes
+import errno
+import fcntl
 import os
 from contextlib import suppress
 from itertools import islice
@@ -11,6 +13,7 @@ FILES = 20_000  # in a session's private files: empty ones take memory too, whic
 _READ_ONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
 _PRIVATE = {"/tmp": _NOSUID | _NODEV, "/dev/shm": _NOSUID | _NODEV | _NOEXEC}
 _OURS = 0o40700  # a folder's mode that only its owner may use
+_GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS
 _FEW = 64  # folders of sessions that are removed one by one
 
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -54,9 +57,22 @@ def _is_as_new(folder: str) -> bool:
         os.utime(folder, (0, 0))
         space, root = os.statvfs(folder), os.stat(folder)
         ours = (root.st_mode, root.st_uid, root.st_gid) == (_OURS, os.getuid(), os.getgid())
-        return space.f_files - space.f_ffree == 1 and ours and not os.listxattr(folder)
+        return space.f_files - space.f_ffree == 1 and ours and not os.listxattr(folder) and not _flags(folder)
     except OSError:
         return False
+
+
+def _flags(folder: str) -> int:
+    """What `chattr` could have set on it; 0 where the kernel's tmpfs has no flags."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        return int.from_bytes(fcntl.ioctl(file, _GET_FLAGS, bytes(8)), "little")
+    except OSError as error:
+        if error.errno == errno.ENOTTY:
+            return 0
+        raise
+    finally:
+        os.close(file)
 
 
 def _mount_private(folder: str, disk_mb: int) -> None:
