@@ -115,7 +115,8 @@ def test_a_keeper_serves_again_and_its_next_session_finds_nothing_of_the_last_on
     keepers, found = _one_after_the_other(12, LOOK, leave)
     assert {seen[0].splitlines()[0] for seen in found} == {"[] [] [] [] -1"}
     assert [seen for seen in found if seen != found[0]] == []  # nor a mount more than the first
-    assert any(word in found[0][1] for word in (said, "Operation not supported", "Inappropriate ioctl"))
+    without = ("Operation not supported", "Inappropriate ioctl")  # what a kernel says that lacks it
+    assert found[0][1] == said or any(error in found[0][1] for error in without)
     assert keepers <= 6
 
 
