@@ -12,6 +12,7 @@ set -euo pipefail
 { # bash reads the whole road before it starts, so the file may be edited while it runs
 cd "$(dirname "$0")/.."
 source runs/miniature.sh
+source runs/regime.sh
 [ -z "${FRESH:-}" ] || (run_folder "${REGIME:-easy}" "${SEED:-0}" && rm -rf "$RUN")
 run_folder "${REGIME:-easy}" "${SEED:-0}"
 exec 9> "$RUN/lock"
@@ -49,7 +50,7 @@ bc_data() { expert; (cd MPS && again python BC_init_data_gen.py --config ../conf
 bc_format() { (cd MPS && python format/BC_init_llamafactory_format_convert.py --config ../configs/miniature/format.yaml); }
 stage bc_data bc_data
 stage bc_format bc_format
-stage bc_train train student bc BC_init.yaml data
+stage bc_train cold_start
 
 # 2. mentored problem solving, then SFT on what was corrected
 mps_data() {
@@ -57,13 +58,14 @@ mps_data() {
   serve student_bc SCORE_STUDENT_URL python -m score.serving --model "$RUN/bc"
   (cd MPS && again python SCoRe_data_gen.py --config ../configs/miniature/SCoRe_data_gen.yaml "${LONG[@]}" "${MENTORING[@]}")
 }
-sft_format() { (cd MPS && python format/SCoRe_SFT_llamafactory_format_convert.py --config ../configs/miniature/format.yaml "${SPLIT[@]}"); }
+sft_format() { (cd MPS && python format/SCoRe_SFT_llamafactory_format_convert.py --config ../configs/miniature/format.yaml $(share)); }
+sft_train() { train bc sft SCoRe_SFT.yaml data "${EPOCHS[@]}"; }
 stage mps_data mps_data
 stage sft_format sft_format
-stage sft_train train bc sft SCoRe_SFT.yaml data "${EPOCHS[@]}"
+stage sft_train sft_in_regime
 
 # 3. SCoRe-RL: short rollouts from the verified prefixes
-rl_format() { (cd MPS && python format/SCoRe_RL_convert.py --config ../configs/miniature/format.yaml "${SPLIT[@]}"); }
+rl_format() { (cd MPS && python format/SCoRe_RL_convert.py --config ../configs/miniature/format.yaml $(share)); }
 rl_train() {
   expert
   bash RL/SCoRe_Script/train_miniature.sh standard "$SEED" 2>&1 | python -u -m score.trainer_log "$RUN/log/train_rl.log" "training rl (steps)"

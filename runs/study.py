@@ -151,7 +151,6 @@ def jobs(plan: Plan, regime: str, seed: int) -> Iterator[Job]:
         "--set dataset_info=$RUN/data_all/dataset_info.json"
     )
     limit = f" --limit {plan.tasks}" if plan.tasks else ""
-    sampled = " ".join(f"--set endpoints.student.sampling.{key}" for key in ("temperature=1", "top_p=1", "top_k=null"))
 
     def answers(student: str, of_what: str) -> str:
         return f"answers {student} {of_what}{limit}"
@@ -176,7 +175,7 @@ def jobs(plan: Plan, regime: str, seed: int) -> Iterator[Job]:
     for arm, student in students.items():
         after = (road if arm == "sft" else f"{mark} {arm}",)
         yield Job(f"{mark} answers of {arm}", partial(answers, student, f"test {plan.name}_{arm}_test"), after)
-    yield Job(f"{mark} sampled", partial(answers, "sft", f"validation {plan.name}_sampled {sampled}"), (road,))
+    yield Job(f"{mark} sampled", lambda: f"sampled sft {plan.name}_sampled{limit}", (road,))
     last = tuple(f"{mark} answers of {arm}" for arm in ARMS)
     yield Job(f"{mark} scores", score, (*last, f"{mark} sampled"))
 

@@ -24,11 +24,13 @@ KEPT = ("step", "generated_tokens", "accuracy", "val_accuracy", "seconds", "key_
 class Record:
     """`right`: by arm that has been scored a 1 or 0 for each word problem of test, in the order of `tasks`; `sampled`:
     the same for the SFT student on validation, from the question at temperature 1. `steps`: of each RL arm, with the
-    keys of `KEPT`."""
+    keys of `KEPT`. `recipe`: what records that are put together have in common. `sft_share`: what runs/regime.sh found
+    for the seed."""
 
     regime: str
     seed: int
     recipe: dict[str, Any]
+    sft_share: float
     revision: str
     date: str
     tasks: list[str]
@@ -63,11 +65,15 @@ def read_scores(path: Path, kind: str = "word") -> dict[str, bool]:
     return found
 
 
-def student_recipe(folder: Path) -> dict[str, Any]:
-    """How a run's SFT student was made, as its files say. Raises `OSError` where there is none."""
+def sft_share(folder: Path) -> float:
+    """Which share of the trajectories a run's SFT student was made of. Raises `OSError` where there is none."""
     manifest = json.loads(manifest_path(folder / "data" / "mps_llamafactory.json").read_text(encoding="utf-8"))
-    trained = json.loads((folder / "sft" / "trainer_state.json").read_text(encoding="utf-8"))
-    return {"sft_share": manifest["settings"]["sft_share"], "sft_epochs": trained["num_train_epochs"]}
+    return float(manifest["settings"]["sft_share"])
+
+
+def sft_epochs(folder: Path) -> int:
+    """Raises `OSError` where there is no SFT student."""
+    return int(json.loads((folder / "sft" / "trainer_state.json").read_text(encoding="utf-8"))["num_train_epochs"])
 
 
 def bits(right: Mapping[str, bool], tasks: list[str]) -> str:
@@ -86,7 +92,8 @@ def read_run(plan: Plan, regime: str, seed: int) -> Record:
     return Record(
         regime=regime,
         seed=seed,
-        recipe=recipe(plan) | student_recipe(folder),
+        recipe=recipe(plan) | {"sft_epochs": sft_epochs(folder)},
+        sft_share=sft_share(folder),
         revision=git_revision(),
         date=time.strftime("%F"),
         tasks=tasks,

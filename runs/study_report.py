@@ -61,16 +61,20 @@ def curve(steps: list[dict[str, Any]]) -> list[tuple[float, float]]:
 
 
 def mean_curve(curves: list[list[tuple[float, float]]]) -> list[tuple[float, float]]:
-    """The seeds' curves as one: seeds are validated after the same steps."""
+    """The seeds' curves as one: seeds are validated after the same steps, and at their ends, which for `long_horizon`
+    are some steps apart."""
+    same = zip(*(points[:-1] for points in curves), strict=False)  # an end may come before another seed's last but one
     return [
         (sum(tokens for tokens, _ in points) / len(points), sum(accuracy for _, accuracy in points) / len(points))
-        for points in zip(*curves, strict=True)
+        for points in [*same, tuple(points[-1] for points in curves)]
     ]
 
 
-def tokens_until(points: list[tuple[float, float]], accuracy: float) -> float | None:
-    """Tokens until a curve first reaches an accuracy; None if it never does."""
-    return next((tokens for tokens, reached in points if reached >= accuracy), None)
+def tokens_until_end_of(other: list[tuple[float, float]], points: list[tuple[float, float]]) -> dict[str, float | None]:
+    """The tokens until a curve first reaches another one's last accuracy, None if it never does, and the other's."""
+    of, accuracy = other[-1]
+    tokens = next((tokens for tokens, reached in points if reached >= accuracy), None)
+    return {"accuracy": accuracy, "tokens": tokens, "of": of}
 
 
 def figures(records: list[Record]) -> dict[str, Any]:
@@ -87,7 +91,10 @@ def figures(records: list[Record]) -> dict[str, Any]:
     rl_arms = [arm for arm in RL_ARMS if arm in arms]
     curves = {arm: {record.seed: curve(record.steps[arm]) for record in records} for arm in rl_arms}
     means = {arm: mean_curve(list(curves[arm].values())) for arm in rl_arms}
-    goal = means["long_horizon"][-1] if "long_horizon" in arms else None
+    reached: dict[int | str, dict[str, float | None]] = {}
+    if "long_horizon" in arms:
+        reached = {seed: tokens_until_end_of(curves["long_horizon"][seed], curves["standard"][seed]) for seed in seeds}
+        reached["mean"] = tokens_until_end_of(means["long_horizon"], means["standard"])
 
     def of_steps(arm: str, key: str) -> dict[int, float]:
         return {record.seed: sum(step.get(key) or 0.0 for step in record.steps[arm]) for record in records}
@@ -95,7 +102,10 @@ def figures(records: list[Record]) -> dict[str, Any]:
     return {
         "seeds": seeds,
         "recipe": records[0].recipe,
-        "made": {record.seed: {"revision": record.revision, "date": record.date} for record in records},
+        "made": {
+            record.seed: {"revision": record.revision, "date": record.date, "sft_share": record.sft_share}
+            for record in records
+        },
         "success_from_the_question": {record.seed: share(record.sampled) for record in records},
         "success_in_the_first_4_steps": {
             arm: {
@@ -113,8 +123,7 @@ def figures(records: list[Record]) -> dict[str, Any]:
         "seconds": {arm: of_steps(arm, "seconds") for arm in rl_arms},
         "curves": curves,
         "mean_curves": means,
-        "tokens_of_standard_to_reach_long_horizon": goal
-        and {"accuracy": goal[1], "tokens": tokens_until(means["standard"], goal[1]), "of": goal[0]},
+        "tokens_of_standard_to_reach_long_horizon": reached,
     }
 
 
@@ -125,6 +134,10 @@ def percent(value: float) -> str:
 def in_points(found: dict[str, Any]) -> str:
     low, high = found["ci95"]
     return f"{100 * found['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def of_its_tokens(reached: dict[str, Any]) -> str:
+    return "100 % and more" if reached["tokens"] is None else f"{100 * reached['tokens'] / reached['of']:.0f} %"
 
 
 def table(regime: str, found: dict[str, Any]) -> list[str]:
@@ -149,11 +162,12 @@ def table(regime: str, found: dict[str, Any]) -> list[str]:
         lines.append("| " + " | ".join(cells) + " |")
     by_seed = ", ".join(in_points(found["minus_sft"]["standard"][seed]) for seed in seeds)
     lines += ["", f"`standard` minus SFT by seed: {by_seed}."]
-    if goal := found["tokens_of_standard_to_reach_long_horizon"]:
-        reached = goal["tokens"]
-        when = f"after {100 * reached / goal['of']:.0f} % of its tokens" if reached is not None else "never"
-        accuracy = percent(goal["accuracy"])
-        lines.append(f"On validation `standard` reaches `long_horizon`'s last accuracy ({accuracy} %) {when}.")
+    if reached := found["tokens_of_standard_to_reach_long_horizon"]:
+        by_seed = ", ".join(of_its_tokens(reached[seed]) for seed in seeds)
+        lines.append(
+            f"On validation `standard` reaches `long_horizon`'s last accuracy ({percent(reached['mean']['accuracy'])} %) "
+            f"after {of_its_tokens(reached['mean'])} of its tokens; by seed: {by_seed}."
+        )
     return lines
 
 

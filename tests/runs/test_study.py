@@ -110,11 +110,20 @@ def test_the_report_compares_by_task_and_finds_when_a_curve_gets_there(outputs: 
     assert found["generated_tokens"]["long_horizon"] == {0: 800}
     assert found["curves"]["standard"][0] == [(0.0, 0.1), (200.0, 0.4), (400.0, 0.5)]
     # 0.3, long_horizon's last, is reached by step 2: 200 of 800 tokens
-    assert found["tokens_of_standard_to_reach_long_horizon"] == {"accuracy": 0.3, "tokens": 200.0, "of": 800.0}
+    reached = {"accuracy": 0.3, "tokens": 200.0, "of": 800.0}
+    assert found["tokens_of_standard_to_reach_long_horizon"] == {0: reached, "mean": reached}
     table = "\n".join(study_report.table("hard", found))
-    assert "after 25 % of its tokens" in table and "| SCoRe-RL (`standard`) | 60.0 | +30.0 (" in table
+    assert "after 25 % of its tokens; by seed: 25 %" in table and "| SCoRe-RL (`standard`) | 60.0 | +30.0 (" in table
     study_report.plot({"hard": found}, outputs / "study.png")
     assert (outputs / "study.png").stat().st_size > 10_000
+
+
+def test_curves_whose_ends_are_steps_apart_are_one_curve() -> None:
+    longer = [(0.0, 0.1), (20.0, 0.3), (40.0, 0.4), (41.0, 0.5)]
+    shorter = [(0.0, 0.3), (30.0, 0.5), (39.0, 0.7)]
+    mean = study_report.mean_curve([longer, shorter])
+    assert mean == [(0.0, pytest.approx(0.2)), (25.0, pytest.approx(0.4)), (40.0, pytest.approx(0.6))]
+    assert study_report.tokens_until_end_of(shorter, longer) == {"accuracy": 0.7, "tokens": None, "of": 39.0}
 
 
 def test_a_study_that_is_not_finished_is_reported_as_far_as_it_is(outputs: Path) -> None:
@@ -142,7 +151,7 @@ def test_an_unscored_answer_is_not_taken_for_a_wrong_one(outputs: Path) -> None:
 def test_seeds_of_several_machines_are_put_together_if_their_recipe_is_the_same(outputs: Path) -> None:
     write_all(outputs)
     here = study_record.read_run(PLAN, "hard", 0)
-    assert here.recipe | {"sft_share": 0.25, "sft_epochs": 8} == here.recipe
+    assert (here.sft_share, here.recipe["sft_epochs"]) == (0.25, 8)
     there = replace(here, seed=1, right=here.right | {"standard": "1" * 10})
     found = study_report.figures([here, there])
     assert found["minus_sft"]["standard"][1]["difference"] == pytest.approx(0.7)

@@ -1,0 +1,58 @@
+# Sourced by cpu.sh: cold start and SFT, and how the hard regime makes sure of its students. Its SFT student is to be right
+# 5 to 15 % of the time from the question at temperature 1; how much training and how many trajectories that takes depends
+# on the seed, so both are found on training loss and validation, before any RL.
+
+# The mean loss of the last tenth of a student's training.
+last_loss() {
+  python - "$RUN/$1/trainer_state.json" <<'PY'
+import json, sys
+losses = [entry["loss"] for entry in json.load(open(sys.argv[1]))["log_history"] if "loss" in entry]
+last = losses[-(len(losses) // 10 or 1):]
+print(f"{sum(last) / len(last):.4f}")
+PY
+}
+
+# Behaviour cloning; where the regime sets COLD_LOSS, again from where it ended (a warm restart) until the last loss is
+# below that, three times at most.
+cold_start() {
+  local from=student round loss
+  for round in 1 2 3; do
+    train $from bc BC_init.yaml data
+    [ -n "$COLD_LOSS" ] || return 0
+    loss=$(last_loss bc)
+    echo "cold start, round $round: a loss of $loss at its end; it is to be below $COLD_LOSS"
+    awk "BEGIN {exit !($loss < $COLD_LOSS)}" && return 0
+    from=bc
+  done
+}
+
+# share: which share of the trajectories goes to SFT, as an option of the converters; nothing where the config says it
+share() { [ ! -f "$RUN/sft_share" ] || echo "--set sft_share=$(< "$RUN/sft_share")"; }
+
+# How often a student is right at the word problems of validation, at temperature 1: into RUN/regime.json.
+sample_validation() {
+  rm -rf "$RUN"/answers/regime.jsonl* "$RUN/scores_regime"
+  sampled "$1" regime
+  expert
+  (cd inference && python evaluate.py --config ../configs/miniature/evaluate.yaml \
+    --results sampled="$RUN/answers/regime.jsonl" --scores "$RUN/scores_regime" --json "$RUN/regime.json")
+  stop_servers
+}
+
+# SFT; where the regime names SHARES, on the largest whose student is right at most 15 % of the time.
+sft_in_regime() {
+  local share right
+  [ ${#SHARES[@]} -gt 0 ] || { sft_train; return; }
+  for share in "${SHARES[@]}"; do
+    echo "$share" > "$RUN/sft_share"
+    sft_format
+    sft_train
+    sample_validation sft
+    right=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["kinds"]["word"]["sampled"]["accuracy"])' "$RUN/regime.json")
+    echo "SFT on $share of the trajectories: right $right of the time"
+    awk "BEGIN {exit !($right < 0.05)}" && { echo "the hard regime begins at 0.05: RL would have too little to go on" >&2; return 1; }
+    awk "BEGIN {exit !($right <= 0.15)}" && return 0
+  done
+  echo "the hard regime ends at 0.15: smaller shares are needed" >&2
+  return 1
+}
