@@ -163,11 +163,12 @@ def table(regime: str, found: dict[str, Any]) -> list[str]:
     by_seed = ", ".join(in_points(found["minus_sft"]["standard"][seed]) for seed in seeds)
     lines += ["", f"`standard` minus SFT by seed: {by_seed}."]
     if reached := found["tokens_of_standard_to_reach_long_horizon"]:
+        mean = reached["mean"]
         by_seed = ", ".join(of_its_tokens(reached[seed]) for seed in seeds)
-        lines.append(
-            f"On validation `standard` reaches `long_horizon`'s last accuracy ({percent(reached['mean']['accuracy'])} %) "
-            f"after {of_its_tokens(reached['mean'])} of its tokens; by seed: {by_seed}."
-        )
+        lines += [
+            f"On validation `standard` reaches `long_horizon`'s last accuracy ({percent(mean['accuracy'])} %) after",
+            f"{of_its_tokens(mean)} of its tokens; by seed: {by_seed}.",
+        ]
     return lines
 
 

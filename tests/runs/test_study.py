@@ -113,7 +113,7 @@ def test_the_report_compares_by_task_and_finds_when_a_curve_gets_there(outputs: 
     reached = {"accuracy": 0.3, "tokens": 200.0, "of": 800.0}
     assert found["tokens_of_standard_to_reach_long_horizon"] == {0: reached, "mean": reached}
     table = "\n".join(study_report.table("hard", found))
-    assert "after 25 % of its tokens; by seed: 25 %" in table and "| SCoRe-RL (`standard`) | 60.0 | +30.0 (" in table
+    assert "after\n25 % of its tokens; by seed: 25 %." in table and "| SCoRe-RL (`standard`) | 60.0 | +30.0 (" in table
     study_report.plot({"hard": found}, outputs / "study.png")
     assert (outputs / "study.png").stat().st_size > 10_000
 
