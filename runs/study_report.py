@@ -45,7 +45,7 @@ def difference(first: str, second: str) -> dict[str, Any]:
 
 
 def by_seed_and_pooled(records: list[Record], first: str, second: str) -> dict[int | str, dict[str, Any]]:
-    """Of two arms, second - first for each seed, and over the tasks of all of them together."""
+    """Of two arms that all records have, second - first for each seed, and over the tasks of all of them together."""
     each: dict[int | str, dict[str, Any]] = {r.seed: difference(r.right[first], r.right[second]) for r in records}
     pooled = ("".join(record.right[arm] for record in records) for arm in (first, second))
     return each | {"pooled": difference(*pooled)}
@@ -78,26 +78,29 @@ def tokens_until_end_of(other: list[tuple[float, float]], points: list[tuple[flo
 
 
 def figures(records: list[Record]) -> dict[str, Any]:
-    """All figures of one regime, of the arms that all records have. Raises `ValueError` where the runs differ in their
-    recipe, a seed comes twice, or `standard` is missing."""
+    """All figures of one regime; of an arm that only some records have, those of these seeds. Raises `ValueError` where
+    the runs differ in their recipe, a seed comes twice, or `standard` is missing."""
     seeds = [record.seed for record in records]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"a seed comes twice: {records[0].regime} {seeds}")
     if other := next((record for record in records if record.recipe != records[0].recipe), None):
         raise ValueError(f"not of one recipe: {records[0].name} {records[0].recipe}, {other.name} {other.recipe}")
-    arms = [arm for arm in ARMS if all(arm in record.right for record in records)]
-    if "standard" not in arms:
-        raise ValueError(f"a record has no scores of standard, to which all is compared: {[r.name for r in records]}")
-    rl_arms = [arm for arm in RL_ARMS if arm in arms]
-    curves = {arm: {record.seed: curve(record.steps[arm]) for record in records} for arm in rl_arms}
-    means = {arm: mean_curve(list(curves[arm].values())) for arm in rl_arms}
+    if without := [record.name for record in records if "standard" not in record.right]:
+        raise ValueError(f"a record has no scores of standard, to which all is compared: {without}")
+    have = {arm: found for arm in ARMS if (found := [record for record in records if arm in record.right])}
+    others = [arm for arm in have if arm != "sft"]
+    rl_have = {arm: have[arm] for arm in RL_ARMS if arm in have}
+    curves = {arm: {record.seed: curve(record.steps[arm]) for record in found} for arm, found in rl_have.items()}
     reached: dict[int | str, dict[str, float | None]] = {}
-    if "long_horizon" in arms:
-        reached = {seed: tokens_until_end_of(curves["long_horizon"][seed], curves["standard"][seed]) for seed in seeds}
-        reached["mean"] = tokens_until_end_of(means["long_horizon"], means["standard"])
+    if long := curves.get("long_horizon"):
+        same = {seed: curves["standard"][seed] for seed in long}
+        reached = {seed: tokens_until_end_of(long[seed], same[seed]) for seed in long}
+        reached["mean"] = tokens_until_end_of(mean_curve([*long.values()]), mean_curve([*same.values()]))
 
-    def of_steps(arm: str, key: str) -> dict[int, float]:
-        return {record.seed: sum(step.get(key) or 0.0 for step in record.steps[arm]) for record in records}
+    def of_steps(arm: str, key: str, count: int | None = None) -> dict[int, float]:
+        """The sum over the first `count` steps (the SFT student's validation, step 0, has none of the keys)."""
+        last = None if count is None else count + 1
+        return {r.seed: sum(step.get(key) or 0.0 for step in r.steps[arm][:last]) for r in rl_have[arm]}
 
     return {
         "seeds": seeds,
@@ -108,21 +111,15 @@ def figures(records: list[Record]) -> dict[str, Any]:
         },
         "success_from_the_question": {record.seed: share(record.sampled) for record in records},
         "success_in_the_first_4_steps": {
-            arm: {
-                record.seed: sum(step.get("accuracy", 0) for step in record.steps[arm] if 1 <= step["step"] <= 4) / 4
-                for record in records
-            }
-            for arm in rl_arms
+            arm: {seed: total / 4 for seed, total in of_steps(arm, "accuracy", 4).items()} for arm in rl_have
         },
-        "arms": {arm: {record.seed: share(record.right[arm]) for record in records} for arm in arms},
-        "minus_sft": {arm: by_seed_and_pooled(records, "sft", arm) for arm in arms if arm != "sft"},
-        "standard_minus": {
-            arm: by_seed_and_pooled(records, arm, "standard") for arm in arms if arm not in ("sft", "standard")
-        },
-        "generated_tokens": {arm: {record.seed: generated(record.steps[arm]) for record in records} for arm in rl_arms},
-        "seconds": {arm: of_steps(arm, "seconds") for arm in rl_arms},
+        "arms": {arm: {record.seed: share(record.right[arm]) for record in found} for arm, found in have.items()},
+        "minus_sft": {arm: by_seed_and_pooled(have[arm], "sft", arm) for arm in others},
+        "standard_minus": {arm: by_seed_and_pooled(have[arm], arm, "standard") for arm in others if arm != "standard"},
+        "generated_tokens": {arm: of_steps(arm, "generated_tokens") for arm in rl_have},
+        "seconds": {arm: of_steps(arm, "seconds") for arm in rl_have},
         "curves": curves,
-        "mean_curves": means,
+        "mean_curves": {arm: mean_curve([*found.values()]) for arm, found in curves.items()},
         "tokens_of_standard_to_reach_long_horizon": reached,
     }
 
@@ -154,7 +151,8 @@ def table(regime: str, found: dict[str, Any]) -> list[str]:
         "|" + "---|" * (len(seeds) + 4),
     ]
     for arm in found["arms"]:
-        cells = [TITLES[arm], *(percent(found["arms"][arm][seed]["accuracy"]) for seed in seeds)]
+        right = found["arms"][arm]
+        cells = [TITLES[arm], *(percent(right[seed]["accuracy"]) if seed in right else "" for seed in seeds)]
         cells.append(in_points(found["minus_sft"][arm]["pooled"]) if arm != "sft" else "")
         cells.append(in_points(found["standard_minus"][arm]["pooled"]) if arm in found["standard_minus"] else "")
         tokens = found["generated_tokens"].get(arm, {})
@@ -164,7 +162,7 @@ def table(regime: str, found: dict[str, Any]) -> list[str]:
     lines += ["", f"`standard` minus SFT by seed: {by_seed}."]
     if reached := found["tokens_of_standard_to_reach_long_horizon"]:
         mean = reached["mean"]
-        by_seed = ", ".join(of_its_tokens(reached[seed]) for seed in seeds)
+        by_seed = ", ".join(of_its_tokens(reached[seed]) for seed in seeds if seed in reached)
         lines += [
             f"On validation `standard` reaches `long_horizon`'s last accuracy ({percent(mean['accuracy'])} %) after",
             f"{of_its_tokens(mean)} of its tokens; by seed: {by_seed}.",
@@ -201,7 +199,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
             low, high = pooled["ci95"]
             below.plot([100 * low, 100 * high], [row, row], color="black", linewidth=2)
             below.plot(100 * pooled["difference"], row, "o", color="black")
-            each = [100 * found["minus_sft"][arm][seed]["difference"] for seed in found["seeds"]]
+            each = [100 * one["difference"] for seed, one in found["minus_sft"][arm].items() if seed != "pooled"]
             below.plot(each, [row] * len(each), "|", color="grey", markersize=12)
         below.set_yticks(range(len(names)), names)
         below.invert_yaxis()

@@ -136,6 +136,12 @@ def test_a_study_that_is_not_finished_is_reported_as_far_as_it_is(outputs: Path)
     assert list(found["arms"]) == ["sft", "sft_longer", "standard", "sparse_reward"]
     assert "long_horizon" not in table and "`standard` minus SFT by seed: +30.0" in table
     study_report.plot({"hard": found}, outputs / "study.png")
+    whole = replace(record, seed=1, right=record.right | {"sft_all": "1" * 10})
+    both = study_report.figures([record, whole])
+    assert list(both["minus_sft"]["sft_all"]) == [1, "pooled"] and both["minus_sft"]["sft_all"]["pooled"]["n"] == 10
+    table = "\n".join(study_report.table("hard", both))
+    assert "| SFT goes on, with RL's data too |  | 100.0 | +70.0 (" in table
+    study_report.plot({"hard": both}, outputs / "study.png")
     without = replace(record, seed=1, right={"sft": record.right["sft"]})
     with pytest.raises(ValueError, match="hard_seed1"):
         study_report.figures([record, without])
