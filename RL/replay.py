@@ -3,7 +3,7 @@
 - Unscored rollouts get the mean of their group's scored ones: with GRPO's baseline their advantage is then zero.
   Above `unscored_limit` (a share of the step's rollouts) training stops instead of learning from noise. Rows whose
   prefix prints something else than recorded move no weight either; they are a matter of the data and do not stop it.
-- With `credit: key_turn` what a rollout earned by its key step is put at the end of that turn for `credited`.
+- With `credit: key_turn` and `two_parts` what a rollout's key turn earned is put at the end of that turn (`advantage`).
 - A rollout that failed with an unexpected error stops training: it is a bug, not a 0.
 - Shares of tiers and deciding layers, key-step hits, final accuracy and tokens go into verl's loggers.
 - verl polls every 2 s, which on a small model is longer than the step: `poll_interval` is a setting.
@@ -128,7 +128,7 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
     def __init__(self, *, sampler_kwargs: Any, **keywords: Any):
         own = dict(sampler_kwargs or {})
         self.unscored_limit = float(own.get("unscored_limit", 0.05))
-        self.key_turn = own.get("credit") == "key_turn"
+        self.credit = own.get("credit", "rollout")
         self.checkpoints = Path(own["checkpoints"]) if own.get("checkpoints") else None
         filters: dict[str, Any] = {}
         if own.get("filter_groups"):
@@ -168,12 +168,15 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         if unscored.any():
             self._check(np.array([bool(i["unscored"] and not i["prefix_differs"]) for i in infos]), infos)
             scores = group_means(uids, scores, unscored)
-        if unscored.any() or self.key_turn:
+        if unscored.any() or self.credit != "rollout":
+            by_key = group_means(uids, np.array([info["key_reward"] or 0.0 for info in infos]), unscored)
             for row, (mask, info) in enumerate(zip(data["response_mask"].unbind(), infos, strict=True)):
                 if unscored[row]:
                     token_scores[row][-1] = float(scores[row])
-                elif self.key_turn and info["tier"] in BY_KEY_STEP:
+                if self.credit == "key_turn" and info["tier"] in BY_KEY_STEP:
                     token_scores[row] = at_turn(token_scores[row], mask, int(info["key_turn"]))
+                elif self.credit == "two_parts":
+                    token_scores[row] = at_turn(token_scores[row], mask, int(info["key_turn"]), float(by_key[row]))
             placed = torch.nested.as_nested_tensor(token_scores, layout=torch.jagged)
             fields = TensorDict({"rm_scores": placed}, batch_size=len(batch.keys))
             tq.kv_batch_put(keys=batch.keys, partition_id=partition_id, fields=fields)

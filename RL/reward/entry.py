@@ -33,10 +33,12 @@ UNKNOWN = Sameness(None, "undecided")
 
 @dataclass
 class Scored:
-    """A rollout's score, and what its judge cost; `key_step_hit` is None where the row has no key step."""
+    """A rollout's score, and what its judge cost. `key_reward`: what of the score its key turn earned, where a right
+    answer says as much for it as the teacher's step; it and `key_step_hit` are None where the row has no key step."""
 
     score: Score
     key_step_hit: bool | None
+    key_reward: float | None
     costs: Costs = field(default_factory=Costs)
 
 
@@ -119,7 +121,13 @@ class Scorer:
                 if not teacher.same and mistake.same is None and settings.avoid:
                     mistake = await self.same(question, ours, key.rejected, costs)
         made = score(evidence, settings, teacher, mistake)
-        return Scored(made, bool(teacher.same) if key.is_there else None, costs)
+        by_key = settings.same_as_teacher if right and turn is not None else made.score
+        return Scored(
+            made,
+            key_step_hit=bool(teacher.same) if key.is_there else None,
+            key_reward=by_key if key.is_there and settings.key_step else None,
+            costs=costs,
+        )
 
 
 _scorers: dict[str, Scorer] = {}
@@ -161,6 +169,7 @@ async def compute_score(
         "final_correct": float(made.score.tier == "correct") if made else None,
         "key_step_hit": None if hit is None else float(hit),
         "key_turn": float(extra_info.get("key_turn") or 0),
+        "key_reward": made.key_reward if made else None,
         "answered": float(episode["answer"] is not None),
         "generated_tokens": float(episode["generated_tokens"]),
         "turns": float(len(episode["turns"])),

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from advantage import at_turn, credited, group_advantages
+from advantage import at_turn, credited, group_advantages, in_two_parts
 from replay import ScoreReplayBuffer, group_means, keep_best
 
 from score.errors import JudgeError
@@ -57,6 +58,45 @@ def test_a_key_steps_reward_stands_at_the_end_of_its_turn() -> None:
     assert at_turn(rewards, mask, 0).tolist() == [0, 0, 0.5, 0, 0, 0]
     assert at_turn(rewards, mask, 1).tolist() == [0, 0, 0, 0, 0.5, 0]
     assert at_turn(rewards, mask, 2).tolist() == rewards.tolist()  # the rollout has no such turn
+
+
+def two_parts(mask: torch.Tensor, turn: int, rewards: list[tuple[float, float]]) -> list[list[float]]:
+    """The advantages of one group of rollouts with these rewards of their key turns and of the rest."""
+    placed = torch.zeros(mask.shape)
+    for row, (by_key, rest) in enumerate(rewards):
+        placed[row, -1] = by_key + rest
+        placed[row] = at_turn(placed[row], mask[row], turn, by_key)
+    plain = partial(group_advantages, divide_by_std=False, negative_scale=1.0)
+    found = in_two_parts(placed, mask, np.array(["a"] * len(rewards)), plain)
+    return [[round(value, 4) for value in row] for row in found.tolist()]
+
+
+def test_a_key_turn_is_held_against_key_turns_and_the_rest_against_those_who_took_the_same_way() -> None:
+    mask = torch.tensor([[1, 1, 0, 1, 0]] * 4)
+    found = two_parts(mask, 0, [(0.5, 0.5), (0.5, 0.0), (0.1, 0.0), (0.0, 0.0)])
+    assert [row[0] for row in found] == [row[1] for row in found] == [0.225, 0.225, -0.175, -0.275]
+    assert [row[3] for row in found] == [0.25, -0.25, 0.0, 0.0]  # the last two took ways of their own
+    assert [row[2] for row in found] == [row[4] for row in found] == [0.0] * 4
+
+
+def test_turns_before_the_key_turn_have_the_rollouts_own_advantage() -> None:
+    mask = torch.tensor([[1, 0, 1, 0, 1]] * 2 + [[1, 0, 1, 1, 1]])
+    found = two_parts(mask, 1, [(0.5, 0.5), (0.1, 0.0), (0.0, 0.0)])
+    assert [row[0] for row in found] == pytest.approx([1 - 1.1 / 3, 0.1 - 1.1 / 3, -1.1 / 3], abs=1e-3)
+    assert [row[2] for row in found] == pytest.approx([0.3, -0.1, -0.2], abs=1e-3)
+    assert found[0][4] == 0.0  # nobody else's key turn earned as much
+
+
+def test_a_rollout_that_ended_before_the_key_turn_says_nothing_about_key_turns() -> None:
+    mask = torch.tensor([[1, 0, 1, 0, 1]] * 2 + [[1, 1, 1, 1, 0]])
+    found = two_parts(mask, 1, [(0.5, 0.5), (0.0, 0.0), (0.5, 0.5)])
+    assert [row[2] for row in found[:2]] == [0.25, -0.25]
+    assert found[2] == [0.3333, 0.3333, 0.3333, 0.3333, 0.0]
+
+
+def test_without_a_key_step_every_turn_has_the_rollouts_advantage() -> None:
+    mask = torch.tensor([[1, 1, 0, 1, 0]] * 2)
+    assert two_parts(mask, 0, [(0.0, 1.0), (0.0, 0.0)]) == [[0.5, 0.5, 0.0, 0.5, 0.0], [-0.5, -0.5, 0.0, -0.5, 0.0]]
 
 
 def test_the_best_checkpoint_by_validation_outlives_verls_own_deletions(tmp_path: Path) -> None:

@@ -101,6 +101,23 @@ def test_each_rollout_reaches_its_tier(
         assert (made["score"], made["tier"], made["unscored"]) == (pytest.approx(reward), tier, 0.0)
 
 
+@pytest.mark.parametrize(
+    "info, expected",
+    [
+        (rollout("42", NEW, END), 0.5),  # a way of its own that ended right
+        (rollout("41", SAME, END), 0.5),
+        (rollout("41", NEW, END), 0.1),
+        (rollout("41", MISTAKE, END), 0.0),
+        (rollout("42", NEW, END, key_turn=5), 1.0),  # the place of the key turn was never reached
+        (rollout("42", NEW, END, **NO_KEY_STEP), None),
+    ],
+)
+def test_what_the_key_turn_earned_is_told_apart(
+    info: dict[str, Any], expected: float | None, settings_file: str
+) -> None:
+    assert scored(info, settings_file)["key_reward"] == expected
+
+
 def test_a_broken_tool_leaves_the_rollout_unscored_and_not_wrong(settings_file: str) -> None:
     info = rollout(None)
     info["episode"]["unscored"] = "tool: the search is down"
