@@ -42,8 +42,8 @@ ARMS = ("sft", *SFT_ARMS, *RL_ARMS)
 REGIMES = ("easy", "hard")
 BATCH = 8  # configs/miniature/SCoRe_SFT.yaml
 SFT_RATE = 3e-4  # where SFT goes on; 1e-3 did the same on validation (hard, seed 1, 180 steps: 39.9 % right with both)
-# In the hard regime validation fell by 2 points within 16 steps with "rollout"; with "key_turn" `standard` gained nothing
-# in seed 2 (+0.3 points, -1.9 to 2.5), with "two_parts" 3.2 (0.9 to 5.4).
+# In the hard regime validation fell by 2 points within 16 steps with "rollout"; with "key_turn" `standard` gained
+# nothing in seed 2 (+0.3 points, -1.9 to 2.5), with "two_parts" 3.2 (0.9 to 5.4).
 CREDIT = "two_parts"
 
 
