@@ -1,5 +1,7 @@
 # Sourced by the launchers: `launch CONFIG KEY=VALUE...` trains with verl and RL/configs/CONFIG.yaml, then leaves the
-# student as a Hugging Face checkpoint in EXPORT, with metrics.jsonl beside it.
+# student as a Hugging Face checkpoint in EXPORT, with metrics.jsonl in it and EXPORT.manifest.json beside it. Where
+# OUTPUT has a checkpoint it goes on from there; with another student, other data or other settings than the run began
+# with, it refuses to, unless ACCEPT_CHANGES=1 (run_manifest.py).
 #
 # A launcher sets MODEL, DATA (folder with train.parquet and val.parquet), OUTPUT, EXPORT and SETTINGS (rl_settings.py)
 # and says what is particular to its machine. Each variable of the table below that is set overrides its key; what the
@@ -66,11 +68,13 @@ launch() {
   export RAY_USAGE_STATS_ENABLED=0 SCORE_RL_CACHE=${SCORE_RL_CACHE:-$OUTPUT/judge_cache_$(hostname).sqlite}
   local log=$OUTPUT/log/verl_$(date +%Y%m%d_%H%M%S).jsonl # one a start: training_metrics.py joins those of a resumed run
   export VERL_FILE_LOGGER_PATH=$log
+  local settings=(data.train_files="$DATA/train.parquet" data.val_files="$DATA/val.parquet"
+    trainer.default_local_dir="$OUTPUT/checkpoints" "${overrides[@]}" "${arguments[@]}")
   local command=(python -m verl.trainer.main_ppo --config-dir "$RL_ROOT/configs" --config-name "$config"
-    data.train_files="$DATA/train.parquet" data.val_files="$DATA/val.parquet" trainer.default_local_dir="$OUTPUT/checkpoints"
-    "${overrides[@]}" "${arguments[@]}" hydra.run.dir="$OUTPUT/log/hydra")
+    "${settings[@]}" hydra.run.dir="$OUTPUT/log/hydra")
   if [ -n "$dry" ]; then "${command[@]}" --cfg job --resolve; return; fi
   mkdir -p "$OUTPUT/log"
+  python "$RL_ROOT/run_manifest.py" begin --config-name "$config" --output "$OUTPUT" "${settings[@]}"
   local tracker=$OUTPUT/checkpoints/latest_checkpointed_iteration.txt left=${RESTARTS:-0} before
   while true; do
     before=$(cat "$tracker" 2> /dev/null || echo 0)
@@ -82,4 +86,5 @@ launch() {
   done
   python "$RL_ROOT/export_checkpoint.py" --checkpoints "$OUTPUT/checkpoints" --output "$EXPORT" --which "${EXPORT_FROM:-last}"
   python "$RL_ROOT/training_metrics.py" --log "$OUTPUT/log" --output "$EXPORT/metrics.jsonl"
+  python "$RL_ROOT/run_manifest.py" end --output "$OUTPUT" --export "$EXPORT" > /dev/null
 }

@@ -25,6 +25,6 @@ if [ -z "${SCORE_EXPERT_URL:-}" ]; then # it judges what the rules leave open
   expert
 fi
 cd RL
-[ -f "$DATA/val.parquet" ] || python SCoRe_Script/data_preprocess/convert_parquet.py \
-  --config ../configs/miniature/RL_parquet.yaml --mode "$MODE" --output "$DATA"
+python SCoRe_Script/data_preprocess/convert_parquet.py \
+  --config ../configs/miniature/RL_parquet.yaml --mode "$MODE" --output "$DATA" # again: data/mps_rl.json may be another
 bash SCoRe_Script/run_miniature_cpu.sh "$@"

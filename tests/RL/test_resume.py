@@ -96,6 +96,13 @@ def test_a_killed_training_worker_costs_a_step_and_not_the_run(folder: Path, tin
         end(running)
     assert "the run failed; it goes on from step" in (folder / "log.txt").read_text(errors="replace")
     check(folder, before)
+    manifest = json.loads((folder / "rl.manifest.json").read_text())
+    assert manifest["counts"]["steps"] == 4 and manifest["changes"] == []
+
+    # Its checkpoints are not for another student, whatever verl would do with them.
+    again = start(folder, folder / "rl", STEPS="5")
+    assert again.wait(timeout=100) == 2
+    assert "student.model.safetensors: was" in (folder / "log.txt").read_text(errors="replace")
 
 
 @pytest.mark.timeout(600)

@@ -1,0 +1,154 @@
+"""What an RL run was made with: checked before it goes on from a checkpoint, written down beside what it exports.
+
+    cd RL && python run_manifest.py begin --config-name miniature_cpu --output OUTPUT [KEY=VALUE ...]
+    cd RL && python run_manifest.py end --output OUTPUT --export EXPORT
+
+The launchers call both. `begin` composes the config as verl will and keeps in OUTPUT/began.json which student, which
+data and which settings the run began with. Where OUTPUT has a checkpoint already, verl would go on from it whatever
+the student and the data are now: a change is refused, key by key, unless ACCEPT_CHANGES=1 says that it is meant; then
+it is written down. Not counted are the `trainer` section (how long, how often, on what), places of files, and the
+endpoints of judge and tools. `end` writes EXPORT.manifest.json with all that.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+from rl_settings import RLSettings
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from export_checkpoint import last_step
+
+from score import cli
+from score.errors import DataError, SettingsError
+from score.fingerprint import changes, fingerprint
+from score.manifest import file_hash, git_revision, write_manifest
+from score.settings import load_settings
+
+EXAMPLE = "cd RL && python run_manifest.py begin --config-name miniature_cpu --output OUTPUT algorithm.gamma=1.0"
+COUNTED = ("actor_rollout_ref", "algorithm", "data", "reward")
+WEIGHTS = ("*.safetensors", "*.bin")
+PLACES = ("actor_rollout_ref.model.path", "data.train_files", "data.val_files")
+
+
+def composed(name: str, overrides: list[str]) -> DictConfig:
+    """The config that verl's `main_ppo` composes from RL/configs with these Hydra overrides."""
+    with initialize_config_dir(str(Path(__file__).resolve().parent / "configs"), version_base=None):
+        return compose(name, ["hydra.searchpath=[pkg://verl.trainer.config]", *overrides])
+
+
+def weights(model: str) -> dict[str, str]:
+    """Hashes of a model folder's weights, by file name; a name on a hub stands for itself. Raises `DataError`."""
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return {"name": model}
+    found = {file.name: file_hash(file) for kind in WEIGHTS for file in sorted(folder.glob(kind))}
+    if not found:
+        raise DataError(f"{folder} holds no {' or '.join(WEIGHTS)}: it is no student")
+    return found
+
+
+def contents(file: str) -> str:
+    """The hash of a file's contents; an address stands for itself. Raises `DataError`."""
+    if "://" in file:
+        return file
+    if not Path(file).is_file():
+        raise DataError(
+            f"{file} does not exist: SCoRe_Script/data_preprocess/convert_parquet.py makes it (DATA is its folder)"
+        )
+    return file_hash(Path(file))
+
+
+def state(config: DictConfig) -> dict[str, Any]:
+    """What the run's result depends on, key by key: settings as written (a place inside a value stays a reference),
+    the settings of reward and tools, hashes of the student's weights and of the data. Raises `DataError`."""
+    plain = OmegaConf.to_container(config, resolve=False)
+    found = {key: value for section in COUNTED for key, value in flat(plain[section], f"{section}.")}
+    for key in PLACES:
+        found.pop(key, None)
+    settings = load_settings(RLSettings, os.environ["SCORE_RL_SETTINGS"])
+    found |= {f"settings.{key}": value for key, value in fingerprint(settings, [], []).items()}
+    found |= {f"student.{name}": value for name, value in weights(config.actor_rollout_ref.model.path).items()}
+    for key in ("train_files", "val_files"):
+        files = config.data[key]
+        found[f"data.{key}"] = [contents(file) for file in ([files] if isinstance(files, str) else files)]
+    return json.loads(json.dumps(found, default=str))  # type: ignore[no-any-return]
+
+
+def flat(value: Any, prefix: str) -> list[tuple[str, Any]]:
+    """The leaves of a nested mapping, with their dotted keys."""
+    if not isinstance(value, dict) or not value:
+        return [(prefix.removesuffix("."), value)]
+    return [leaf for key, inner in value.items() for leaf in flat(inner, f"{prefix}{key}.")]
+
+
+def begin(output: Path, now: dict[str, Any], *, accept: bool) -> dict[str, dict[str, Any]]:
+    """Keep what a run begins with; of one that goes on, return what changed since. Raises `SettingsError` for changes
+    that are not accepted, and writes nothing then."""
+    path = output / "began.json"
+    try:
+        last_step(output / "checkpoints")
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (DataError, FileNotFoundError):  # nothing to go on from, or a run of an older version
+        before = {"state": now, "changes": []}
+    accepted = {key: new["is"] for change in before["changes"] for key, new in change["changed"].items()}
+    changed = changes(before["state"] | accepted, now)
+    if changed and not accept:
+        listed = "\n".join(f"  {key}: was {change['was']!r}, is {change['is']!r}" for key, change in changed.items())
+        raise SettingsError(
+            f"{output / 'checkpoints'} is of a run that began with something else:\n{listed}\n"
+            "start over in another OUTPUT or after removing this one (train_miniature.sh: FRESH=1), or go on from its "
+            "checkpoint with ACCEPT_CHANGES=1 (the manifest will tell)"
+        )
+    if changed:
+        before["changes"].append({"when": time.strftime("%FT%T%z"), "git": git_revision(), "changed": changed})
+    output.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(before, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    new.replace(path)
+    return changed
+
+
+def end(output: Path, export: Path) -> Path:
+    """Write EXPORT.manifest.json of a run that is over; returns its path. Raises `DataError`."""
+    try:
+        began = json.loads((output / "began.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename} does not exist: the launchers write it when a run begins") from error
+    lines = (export / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    counts = {
+        "steps": rows[-1]["step"],
+        "generated_tokens": sum(row.get("generated_tokens", 0) for row in rows),
+        "judge_calls": sum(row.get("judge_calls", 0) for row in rows),
+        "seconds": sum(row.get("seconds", 0) for row in rows),
+    }
+    return write_manifest(export, began["state"], counts, student=weights(str(export)), changes=began["changes"])
+
+
+def main() -> int:
+    parser = cli.parser(__doc__ or "", EXAMPLE, None)
+    parser.add_argument("when", choices=("begin", "end"))
+    parser.add_argument("--output", type=Path, required=True, help="the run's folder, which holds checkpoints/")
+    parser.add_argument("--config-name", help="begin: a config of RL/configs")
+    parser.add_argument("--export", type=Path, help="end: the exported student, with metrics.jsonl in it")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="begin: Hydra overrides")
+    arguments = parser.parse_intermixed_args()
+    if arguments.when == "end":
+        print(end(arguments.output, arguments.export))
+        return 0
+    accept = os.environ.get("ACCEPT_CHANGES", "") not in ("", "0")
+    changed = begin(arguments.output, state(composed(arguments.config_name, arguments.overrides)), accept=accept)
+    if changed:
+        print(f"goes on although these changed: {', '.join(changed)}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

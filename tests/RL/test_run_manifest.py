@@ -1,0 +1,115 @@
+"""A run that goes on from a checkpoint has the student, the data and the settings that it began with, or says so."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from run_manifest import begin, composed, end, state
+
+from score.errors import DataError, SettingsError
+
+RL = Path(__file__).resolve().parents[2] / "RL"
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_student: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a student, data, settings, and the output of a run that has a checkpoint."""
+    shutil.copytree(tiny_student, tmp_path / "sft")
+    for name in ("train", "val"):
+        (tmp_path / f"{name}.parquet").write_bytes(name.encode())
+    (tmp_path / "RL.yaml").write_text("limits: {tokens_per_turn: 12}\n")
+    monkeypatch.setenv("SCORE_RL_ROOT", str(RL))
+    monkeypatch.setenv("SCORE_RL_SETTINGS", str(tmp_path / "RL.yaml"))
+    start(tmp_path)
+    finish_a_step(tmp_path)
+    return tmp_path
+
+
+def finish_a_step(folder: Path) -> None:
+    (folder / "output" / "checkpoints").mkdir()
+    (folder / "output" / "checkpoints" / "latest_checkpointed_iteration.txt").write_text("16")
+
+
+def start(folder: Path, *more: str, accept: bool = False) -> list[str]:
+    """What changed since the run began, as the launchers ask."""
+    places = {
+        "actor_rollout_ref.model.path": folder / "sft",
+        "data.train_files": folder / "train.parquet",
+        "data.val_files": folder / "val.parquet",
+        "trainer.default_local_dir": folder / "output" / "checkpoints",
+    }
+    config = composed("miniature_cpu", [*(f"{key}={place}" for key, place in places.items()), *more])
+    return list(begin(folder / "output", state(config), accept=accept))
+
+
+def test_the_same_command_goes_on(run: Path) -> None:
+    assert start(run) == []
+
+
+@pytest.mark.parametrize(
+    "file, key",
+    [("sft/model.safetensors", "student.model.safetensors"), ("train.parquet", "data.train_files")],
+    ids=["a retrained student", "other data"],
+)
+def test_another_beginning_in_the_same_place_is_refused(run: Path, file: str, key: str) -> None:
+    (run / file).write_bytes(b"another")
+    with pytest.raises(SettingsError, match=key):
+        start(run)
+
+
+@pytest.mark.parametrize(
+    "override", ["algorithm.score_grpo.credit=two_parts", "actor_rollout_ref.actor.optim.lr=1e-3", "data.seed=7"]
+)
+def test_a_changed_setting_is_refused_by_its_name(run: Path, override: str) -> None:
+    with pytest.raises(SettingsError, match=override.split("=")[0]):
+        start(run, override)
+
+
+def test_a_changed_setting_of_the_reward_is_refused(run: Path) -> None:
+    (run / "RL.yaml").write_text("limits: {tokens_per_turn: 12}\nreward: {avoid: false}\n")
+    with pytest.raises(SettingsError, match="settings.reward.avoid: was True, is False"):
+        start(run)
+
+
+def test_more_steps_another_place_and_other_devices_are_no_change(
+    run: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = run.rename(tmp_path_factory.mktemp("elsewhere") / "run")
+    monkeypatch.setenv("SCORE_RL_SETTINGS", str(moved / "RL.yaml"))
+    assert start(moved, "trainer.total_training_steps=500", "trainer.nnodes=2") == []
+
+
+def test_an_accepted_change_is_told_once_and_is_what_the_run_goes_on_with(run: Path) -> None:
+    more = "actor_rollout_ref.actor.optim.lr=1e-3"
+    assert start(run, more, accept=True) == ["actor_rollout_ref.actor.optim.lr"]
+    assert start(run, more) == []
+    with pytest.raises(SettingsError, match="lr: was 0.001, is 0.00015"):
+        start(run)
+
+
+def test_without_a_checkpoint_a_run_begins_anew(run: Path) -> None:
+    shutil.rmtree(run / "output" / "checkpoints")
+    (run / "sft" / "model.safetensors").write_bytes(b"another")
+    assert start(run) == []
+    finish_a_step(run)
+    assert start(run) == []
+
+
+def test_missing_data_is_said_before_anything_starts(run: Path) -> None:
+    (run / "val.parquet").unlink()
+    with pytest.raises(DataError, match=r"val.parquet does not exist: .*convert_parquet"):
+        start(run)
+
+
+def test_the_manifest_has_what_the_run_began_with_and_what_changed(run: Path) -> None:
+    start(run, "data.seed=7", accept=True)
+    student = run / "rl"
+    shutil.copytree(run / "sft", student)
+    rows = [{"step": 0, "val_accuracy": 0.1}, {"step": 1, "generated_tokens": 50, "seconds": 2.5, "judge_calls": 1}]
+    (student / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    manifest = json.loads(end(run / "output", student).read_text())
+    assert manifest["counts"] == {"steps": 1, "generated_tokens": 50, "judge_calls": 1, "seconds": 2.5}
+    assert manifest["settings"]["algorithm.score_grpo.negative_scale"] == 0.5
+    assert manifest["settings"]["student.model.safetensors"] == manifest["student"]["model.safetensors"]
+    assert manifest["changes"][0]["changed"] == {"data.seed": {"was": 42, "is": 7}}
