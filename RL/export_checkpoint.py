@@ -4,7 +4,8 @@ with `--which best` the one with the best validation accuracy (`replay.keep_best
     cd RL && python export_checkpoint.py --checkpoints output/qwen2.5-7b/checkpoints --output output/qwen2.5-7b/SCoRe_RL
 
 verl writes weights, tokenizer and configs under `actor/huggingface` where `hf_model` is among
-`actor.checkpoint.save_contents`, as our configs say. Without it verl's own merger joins the training shards.
+`actor.checkpoint.save_contents`, as our configs say. Without it verl's own merger joins the training shards. Of a run
+with LoRA verl keeps adapter and base side by side under names that no model has: they are merged here.
 """
 
 import json
@@ -12,12 +13,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from score import cli
 from score.errors import DataError
 
+LORA = "lora_train_meta.json"  # verl's, in `actor`
 EXAMPLE = "cd RL && python export_checkpoint.py --checkpoints output/qwen2.5-7b/checkpoints --output output/SCoRe_RL"
 
 
@@ -47,9 +50,69 @@ def export(checkpoints: Path, output: Path, which: str = "last") -> Path:
         merger = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
         subprocess.run([*merger, "--local_dir", str(step / "actor"), "--target_dir", str(partial)], check=True)
     correct_config(partial)
+    if (step / "actor" / LORA).is_file():
+        merge_adapter(partial, json.loads((step / "actor" / LORA).read_text(encoding="utf-8")))
+    check_names(partial)
     shutil.rmtree(output, ignore_errors=True)
     partial.rename(output)
     return step
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names of all weights in a folder's safetensors."""
+    from safetensors import safe_open
+
+    found: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            found |= set(file.keys())
+    return found
+
+
+def merge_adapter(folder: Path, lora: dict[str, Any]) -> None:
+    """Replace a folder's weights, which have a `peft` model's names, by those of the model with its adapter merged.
+    `lora` is verl's `lora_train_meta.json` (`r`, `lora_alpha`). Raises `DataError` where they do not fit together."""
+    from peft import LoraConfig, get_peft_model
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+    modules = sorted({name.split(".lora_A.")[0] for name in names_in(folder) if ".lora_A." in name})
+    if not modules:
+        raise DataError(f"{folder} has no adapter: LoRA needs hf_model among actor.checkpoint.save_contents")
+    config = AutoConfig.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_config(config, dtype=config.dtype)
+    targets = [name.removeprefix("base_model.model.") for name in modules]
+    adapted = get_peft_model(model, LoraConfig(r=lora["r"], lora_alpha=lora["lora_alpha"], target_modules=targets))
+    files = sorted(folder.glob("*.safetensors"))
+    state = {name: tensor for file in files for name, tensor in load_file(file).items()}
+    missing, unknown = adapted.load_state_dict(state, strict=False)
+    tied = (
+        {f"base_model.model.{name}" for name in model._tied_weights_keys or ()} if config.tie_word_embeddings else set()
+    )
+    if unknown or set(missing) - tied:
+        raise DataError(f"{folder}: the adapter does not fit: {sorted({*unknown, *(set(missing) - tied)})[:3]}")
+    merged = adapted.merge_and_unload()
+    if (folder / "generation_config.json").is_file():
+        merged.generation_config = GenerationConfig.from_pretrained(folder)
+    for file in [*files, *folder.glob("*.safetensors.index.json")]:
+        file.unlink()
+    merged.save_pretrained(folder)
+
+
+def check_names(folder: Path) -> None:
+    """Raises `DataError` where a folder lacks weights of its architecture: `from_pretrained` would draw them at random
+    and go on."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    expected = {name for name, _ in model.named_parameters()}  # tied ones once
+    if missing := expected - names_in(folder):
+        raise DataError(
+            f"{folder} lacks weights of its model: {', '.join(sorted(missing)[:3])} ({len(missing)} in all)"
+        )
 
 
 def correct_config(folder: Path) -> None:

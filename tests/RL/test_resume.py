@@ -1,5 +1,6 @@
-"""A run whose worker or whole job is killed in the middle of a step goes on from its last checkpoint, in the same order
-of the data. With SCORE_SLOW_TESTS=1 the whole job is killed too; that takes another minute."""
+"""Whole runs of the launcher: one whose worker or whole job is killed in the middle of a step goes on from its last
+checkpoint, in the same order of the data; one with LoRA leaves a whole student. With SCORE_SLOW_TESTS=1 the whole job is
+killed too; that takes another minute."""
 
 import json
 import os
@@ -13,6 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
+from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS, BATCH = 8, 2  # four steps, in which each prompt is due once
@@ -103,6 +106,19 @@ def test_a_killed_training_worker_costs_a_step_and_not_the_run(folder: Path, tin
     again = start(folder, folder / "rl", STEPS="5")
     assert again.wait(timeout=100) == 2
     assert "student.model.safetensors: was" in (folder / "log.txt").read_text(errors="replace")
+
+
+@pytest.mark.timeout(600)
+def test_a_run_with_lora_exports_a_whole_student(folder: Path, tiny_student: Path) -> None:
+    running = start(folder, tiny_student, LORA="4", STEPS="1")
+    try:
+        assert running.wait(timeout=250) == 0, (folder / "log.txt").read_text()[-3000:]
+    finally:
+        end(running)
+    before, after = (load_file(student / "model.safetensors") for student in (tiny_student, folder / "rl"))
+    assert before.keys() == after.keys()
+    # The rate's warm-up begins at 0, so what was merged is what was there (test_export_checkpoint.py: that merging merges).
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
 
 
 @pytest.mark.timeout(600)
