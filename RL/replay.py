@@ -25,6 +25,7 @@ import numpy as np
 import torch
 import transfer_queue as tq
 from advantage import at_turn  # its module registers `score_grpo` in the one process that computes advantages
+from export_checkpoint import LORA
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
@@ -108,6 +109,8 @@ def keep_best(checkpoints: Path, step: int, accuracy: float) -> bool:
     partial = checkpoints / "best.partial"
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(saved / "actor" / "huggingface", partial / "actor" / "huggingface", copy_function=_link)
+    if (lora := saved / "actor" / LORA).is_file():
+        _link(str(lora), str(partial / "actor" / LORA))
     shutil.rmtree(best, ignore_errors=True)
     partial.rename(best)
     record.write_text(json.dumps({"step": step, "accuracy": accuracy}) + "\n", encoding="utf-8")

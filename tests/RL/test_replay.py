@@ -104,6 +104,7 @@ def test_the_best_checkpoint_by_validation_outlives_verls_own_deletions(tmp_path
         folder = tmp_path / f"global_step_{step}" / "actor" / "huggingface"
         folder.mkdir(parents=True)
         (folder / "model.safetensors").write_text(f"weights of step {step}")
+        (folder.parent / "lora_train_meta.json").write_text("{}")  # of a run with LoRA: the export needs it
 
     kept = []
     for step, accuracy in ((2, 0.4), (4, 0.6), (6, 0.5)):
@@ -113,4 +114,5 @@ def test_the_best_checkpoint_by_validation_outlives_verls_own_deletions(tmp_path
     assert kept == [True, True, False]
     assert not keep_best(tmp_path, 8, 0.9)  # validated, but not saved
     assert (tmp_path / "best" / "actor" / "huggingface" / "model.safetensors").read_text() == "weights of step 4"
+    assert (tmp_path / "best" / "actor" / "lora_train_meta.json").is_file()
     assert json.loads((tmp_path / "best.json").read_text()) == {"step": 4, "accuracy": 0.6}
