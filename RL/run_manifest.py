@@ -5,13 +5,12 @@
 
 The launchers call both. `begin` composes the config as verl will and keeps in OUTPUT/began.json which student, which
 data and which settings the run began with. Where OUTPUT has a checkpoint already, verl would go on from it whatever
-the student and the data are now: a change is refused, key by key, unless ACCEPT_CHANGES=1 says that it is meant; then
-it is written down. Not counted are the `trainer` section (how long, how often, on what), places of files, and the
-endpoints of judge and tools. `end` writes EXPORT.manifest.json with all that.
+the student and the data are now: a change is refused, key by key, unless --accept-changes (ACCEPT_CHANGES=1 in front
+of a launcher) says that it is meant; then it is written down. Not counted are the `trainer` section (how long, how
+often, on what), places of files, and the endpoints of judge and tools. `end` writes EXPORT.manifest.json with all that.
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -72,7 +71,7 @@ def state(config: DictConfig) -> dict[str, Any]:
     found = {key: value for section in COUNTED for key, value in flat(plain[section], f"{section}.")}
     for key in PLACES:
         found.pop(key, None)
-    settings = load_settings(RLSettings, os.environ["SCORE_RL_SETTINGS"])
+    settings = load_settings(RLSettings, config.reward.custom_reward_function.reward_kwargs.settings)
     found |= {f"settings.{key}": value for key, value in fingerprint(settings, [], []).items()}
     found |= {f"student.{name}": value for name, value in weights(config.actor_rollout_ref.model.path).items()}
     for key in ("train_files", "val_files"):
@@ -138,13 +137,14 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, help="the run's folder, which holds checkpoints/")
     parser.add_argument("--config-name", help="begin: a config of RL/configs")
     parser.add_argument("--export", type=Path, help="end: the exported student, with metrics.jsonl in it")
+    parser.add_argument("--accept-changes", action="store_true", help="begin: go on although something changed")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="begin: Hydra overrides")
     arguments = parser.parse_intermixed_args()
     if arguments.when == "end":
         print(end(arguments.output, arguments.export))
         return 0
-    accept = os.environ.get("ACCEPT_CHANGES", "") not in ("", "0")
-    changed = begin(arguments.output, state(composed(arguments.config_name, arguments.overrides)), accept=accept)
+    now = state(composed(arguments.config_name, arguments.overrides))
+    changed = begin(arguments.output, now, accept=arguments.accept_changes)
     if changed:
         print(f"goes on although these changed: {', '.join(changed)}", file=sys.stderr)
     return 0
