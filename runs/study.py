@@ -3,6 +3,7 @@
     .venv/bin/python runs/study.py                 both regimes, three seeds: a night on 2 cores
     .venv/bin/python runs/study.py --quick         the hard regime, one seed, few steps, 400 test tasks
     .venv/bin/python runs/study.py --regimes hard --seeds 0 1
+    .venv/bin/python runs/study.py --regimes hard --arms standard long_horizon    the others another night
 
 For each regime and seed: runs/cpu.sh up to its SFT student, from which five students are trained on as many tokens each
 as SCoRe-RL (`standard`) generates in STEPS steps:
@@ -25,7 +26,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -123,11 +124,12 @@ def trained_tokens(data: Path, tokenizer: Path) -> float:
     return sum(len(encode(text)) + 1 for text in said) / len(examples)
 
 
-def jobs(plan: Plan, regime: str, seed: int) -> Iterator[Job]:
-    """The jobs of one regime and seed."""
+def jobs(plan: Plan, regime: str, seed: int, arms: Collection[str] = ARMS) -> Iterator[Job]:
+    """The jobs of one regime and seed, for these arms; `sft` and `standard` are always among them."""
+    arms = [arm for arm in ARMS if arm in ("sft", "standard", *arms)]
     folder, mark = run_folder(regime, seed), f"{regime} {seed}"
     trained = {arm: f"rl_{plan.name}_{arm}" for arm in RL_ARMS} | {arm: f"{plan.name}_{arm}" for arm in SFT_ARMS}
-    students = {"sft": "sft", **trained}
+    students = {arm: trained.get(arm, arm) for arm in arms}
 
     def rl(arm: str, steps: int) -> str:
         return (
@@ -158,7 +160,7 @@ def jobs(plan: Plan, regime: str, seed: int) -> Iterator[Job]:
         return f"answers {student} {of_what}{limit}"
 
     def score() -> str:
-        tested = {arm: f"$RUN/answers/{plan.name}_{arm}_test.jsonl" for arm in ARMS}
+        tested = {arm: f"$RUN/answers/{plan.name}_{arm}_test.jsonl" for arm in arms}
         given = " ".join(f"{arm}={path}" for arm, path in tested.items())
         evaluate = "python evaluate.py --config ../configs/miniature/evaluate.yaml"
         return (
@@ -170,16 +172,18 @@ def jobs(plan: Plan, regime: str, seed: int) -> Iterator[Job]:
     road = f"{mark} road"
     yield Job(road, lambda: f"UNTIL=rl_format bash runs/cpu.sh; {everything}")
     yield Job(f"{mark} standard", partial(rl, "standard", plan.steps), (road,))
-    for arm in RL_ARMS[1:]:
-        yield Job(f"{mark} {arm}", partial(rl_at_equal_tokens, arm), (f"{mark} standard",))
-    for arm, data in SFT_ARMS.items():
-        yield Job(f"{mark} {arm}", partial(sft, arm, data), (f"{mark} standard",))
+    for arm in arms:
+        if arm in SFT_ARMS:
+            yield Job(f"{mark} {arm}", partial(sft, arm, SFT_ARMS[arm]), (f"{mark} standard",))
+        elif arm not in ("sft", "standard"):
+            yield Job(f"{mark} {arm}", partial(rl_at_equal_tokens, arm), (f"{mark} standard",))
     for arm, student in students.items():
         after = (road if arm == "sft" else f"{mark} {arm}",)
         yield Job(f"{mark} answers of {arm}", partial(answers, student, f"test {plan.name}_{arm}_test"), after)
     yield Job(f"{mark} sampled", lambda: f"sampled sft {plan.name}_sampled{limit}", (road,))
-    last = tuple(f"{mark} answers of {arm}" for arm in ARMS)
-    yield Job(f"{mark} scores", score, (*last, f"{mark} sampled"))
+    last = tuple(f"{mark} answers of {arm}" for arm in arms)
+    of_some = f" of {' '.join(arms)}" if len(arms) < len(ARMS) else ""
+    yield Job(f"{mark} scores{of_some}", score, (*last, f"{mark} sampled"))
 
 
 def marker(plan: Plan, job: Job) -> Path:
@@ -245,6 +249,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", type=int, nargs="+", help="default: 0 1 2, with --quick 0")
     parser.add_argument("--regimes", nargs="+", choices=REGIMES, help="default: both, with --quick hard")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="default: all; `standard` in any case")
     parser.add_argument("--lanes", type=int, default=1, help="jobs side by side (default: 1)")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
@@ -253,7 +258,7 @@ def main() -> int:
     output.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(output / "lock", timeout=0):
-            every = [job for regime in regimes for seed in seeds for job in jobs(plan, regime, seed)]
+            every = [job for regime in regimes for seed in seeds for job in jobs(plan, regime, seed, options.arms)]
             if do_all(plan, every, options.lanes):
                 return 1
             runs = [f"{regime}={seed}" for regime in regimes for seed in seeds]

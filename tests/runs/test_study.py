@@ -100,6 +100,20 @@ def test_all_arms_get_the_tokens_that_standard_generated(outputs: Path) -> None:
     assert {name for name in jobs if name.startswith("answers of ")} == {f"answers of {arm}" for arm in study.ARMS}
 
 
+def test_some_arms_can_run_first_and_the_others_later(outputs: Path) -> None:
+    write_all(outputs)
+    some = {job.name.removeprefix("hard 0 "): job for job in study.jobs(PLAN, "hard", 0, ["long_horizon"])}
+    assert {name for name in some if name.startswith("answers of ")} == {
+        "answers of sft", "answers of standard", "answers of long_horizon"
+    }  # fmt: skip
+    assert not {"sparse_reward", "sft_longer", "sft_all", "scores"} & some.keys()
+    last = some["scores of sft standard long_horizon"]
+    assert "sparse_reward" not in last.commands() and "try_long_horizon_test" in last.commands()
+    later = {job.name.removeprefix("hard 0 "): job for job in study.jobs(PLAN, "hard", 0)}
+    assert some.keys() - later.keys() == {"scores of sft standard long_horizon"}  # all else is not done again
+    assert set(later["scores"].after) > set(last.after)
+
+
 def test_the_report_compares_by_task_and_finds_when_a_curve_gets_there(outputs: Path) -> None:
     write_all(outputs)
     saved = study_record.read_run(PLAN, "hard", 0).save(outputs / "records")
