@@ -18,11 +18,11 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
-from rl_settings import RLSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from export_checkpoint import last_step
+from rl_settings import RLSettings
 
 from score import cli
 from score.errors import DataError, SettingsError
