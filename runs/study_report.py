@@ -170,6 +170,11 @@ def table(regime: str, found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def label(arm: str, have: list[int], seeds: list[int]) -> str:
+    """An arm that only some seeds have says which: its mean is not to be held against the others'."""
+    return arm if have == seeds else f"{arm} (seed {', '.join(map(str, have))})"
+
+
 def plot(results: dict[str, Any], path: Path) -> None:
     """Learning curves above, paired differences to SFT below; a column for each regime."""
     import matplotlib
@@ -188,7 +193,10 @@ def plot(results: dict[str, Any], path: Path) -> None:
                     *zip(*((t / 1000, 100 * a) for t, a in seed_points), strict=True), color=f"C{number}", alpha=0.25
                 )
             mean = [(t / 1000, 100 * a) for t, a in found["mean_curves"][arm]]
-            above.plot(*zip(*mean, strict=True), color=f"C{number}", linewidth=2.2, marker="o", markersize=4, label=arm)
+            name = label(arm, list(found["curves"][arm]), found["seeds"])
+            above.plot(
+                *zip(*mean, strict=True), color=f"C{number}", linewidth=2.2, marker="o", markersize=4, label=name
+            )
         above.set_title(f"{regime}: learning curves, mean (thin: seeds {', '.join(map(str, found['seeds']))})")
         above.set_xlabel("tokens generated in training, thousands")
         above.set_ylabel("greedy accuracy on validation, %")
@@ -201,7 +209,8 @@ def plot(results: dict[str, Any], path: Path) -> None:
             below.plot(100 * pooled["difference"], row, "o", color="black")
             each = [100 * one["difference"] for seed, one in found["minus_sft"][arm].items() if seed != "pooled"]
             below.plot(each, [row] * len(each), "|", color="grey", markersize=12)
-        below.set_yticks(range(len(names)), names)
+        labels = [label(arm, list(found["arms"][arm]), found["seeds"]) for arm in names]
+        below.set_yticks(range(len(names)), labels)
         below.invert_yaxis()
         below.axvline(0, color="grey", linewidth=0.8)
         below.set_title(f"{regime}: test accuracy minus SFT, points")

@@ -161,6 +161,11 @@ def test_a_study_that_is_not_finished_is_reported_as_far_as_it_is(outputs: Path)
         study_report.figures([record, without])
 
 
+def test_the_plot_says_which_seeds_an_arm_is_of_where_it_is_not_all() -> None:
+    assert study_report.label("standard", [0, 1], [0, 1]) == "standard"
+    assert study_report.label("sft_all", [1], [0, 1]) == "sft_all (seed 1)"
+
+
 def test_an_unscored_answer_is_not_taken_for_a_wrong_one(outputs: Path) -> None:
     path = outputs / "x.scores.jsonl"
     write_lines(path, [{"id": "1", "kind": "word", "correct": None}])
