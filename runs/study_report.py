@@ -183,7 +183,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(
-        2, len(results), figsize=(5.2 * len(results), 7.6), squeeze=False, layout="constrained"
+        2, len(results), figsize=(5.8 * len(results), 7.6), squeeze=False, layout="constrained"
     )
     for column, (regime, found) in enumerate(results.items()):
         above, below = axes[0][column], axes[1][column]
@@ -197,7 +197,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
             above.plot(
                 *zip(*mean, strict=True), color=f"C{number}", linewidth=2.2, marker="o", markersize=4, label=name
             )
-        above.set_title(f"{regime}: learning curves, mean (thin: seeds {', '.join(map(str, found['seeds']))})")
+        above.set_title(f"{regime}: learning curves, mean (thin: each seed)")
         above.set_xlabel("tokens generated in training, thousands")
         above.set_ylabel("greedy accuracy on validation, %")
         above.legend(frameon=False)
