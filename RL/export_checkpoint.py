@@ -58,17 +58,6 @@ def export(checkpoints: Path, output: Path, which: str = "last") -> Path:
     return step
 
 
-def names_in(folder: Path) -> set[str]:
-    """The names of all weights in a folder's safetensors."""
-    from safetensors import safe_open
-
-    found: set[str] = set()
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, framework="pt") as file:
-            found |= set(file.keys())
-    return found
-
-
 def merge_adapter(folder: Path, lora: dict[str, Any]) -> None:
     """Replace a folder's weights, which have a `peft` model's names, by those of the model with its adapter merged.
     `lora` is verl's `lora_train_meta.json` (`r`, `lora_alpha`). Raises `DataError` where they do not fit together."""
@@ -76,21 +65,20 @@ def merge_adapter(folder: Path, lora: dict[str, Any]) -> None:
     from safetensors.torch import load_file
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
-    modules = sorted({name.split(".lora_A.")[0] for name in names_in(folder) if ".lora_A." in name})
-    if not modules:
+    files = sorted(folder.glob("*.safetensors"))
+    state = {name: tensor for file in files for name, tensor in load_file(file).items()}
+    targets = sorted(
+        {name.removeprefix("base_model.model.").split(".lora_A.")[0] for name in state if ".lora_A." in name}
+    )
+    if not targets:
         raise DataError(f"{folder} has no adapter: LoRA needs hf_model among actor.checkpoint.save_contents")
     config = AutoConfig.from_pretrained(folder)
     model = AutoModelForCausalLM.from_config(config, dtype=config.dtype)
-    targets = [name.removeprefix("base_model.model.") for name in modules]
     adapted = get_peft_model(model, LoraConfig(r=lora["r"], lora_alpha=lora["lora_alpha"], target_modules=targets))
-    files = sorted(folder.glob("*.safetensors"))
-    state = {name: tensor for file in files for name, tensor in load_file(file).items()}
-    missing, unknown = adapted.load_state_dict(state, strict=False)
-    tied = (
-        {f"base_model.model.{name}" for name in model._tied_weights_keys or ()} if config.tie_word_embeddings else set()
-    )
-    if unknown or set(missing) - tied:
-        raise DataError(f"{folder}: the adapter does not fit: {sorted({*unknown, *(set(missing) - tied)})[:3]}")
+    unknown = adapted.load_state_dict(state, strict=False).unexpected_keys
+    missing = {name for name, _ in adapted.named_parameters()} - state.keys()  # tied ones once
+    if unknown or missing:
+        raise DataError(f"{folder}: the adapter does not fit: {sorted({*unknown, *missing})[:3]}")
     merged = adapted.merge_and_unload()
     if (folder / "generation_config.json").is_file():
         merged.generation_config = GenerationConfig.from_pretrained(folder)
@@ -103,13 +91,17 @@ def check_names(folder: Path) -> None:
     """Raises `DataError` where a folder lacks weights of its architecture: `from_pretrained` would draw them at random
     and go on."""
     import torch
+    from safetensors import safe_open
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(folder)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
-    expected = {name for name, _ in model.named_parameters()}  # tied ones once
-    if missing := expected - names_in(folder):
+    missing = {name for name, _ in model.named_parameters()}  # tied ones once
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            missing -= set(file.keys())
+    if missing:
         raise DataError(
             f"{folder} lacks weights of its model: {', '.join(sorted(missing)[:3])} ({len(missing)} in all)"
         )
