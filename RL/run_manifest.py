@@ -3,11 +3,12 @@
     cd RL && python run_manifest.py begin --config-name miniature_cpu --output OUTPUT [KEY=VALUE ...]
     cd RL && python run_manifest.py end --output OUTPUT --export EXPORT
 
-The launchers call both. `begin` composes the config as verl will and keeps in OUTPUT/began.json which student, which
-data and which settings the run began with. Where OUTPUT has a checkpoint already, verl would go on from it whatever
-the student and the data are now: a change is refused, key by key, unless --accept-changes (ACCEPT_CHANGES=1 in front
-of a launcher) says that it is meant; then it is written down. Not counted are the `trainer` section (how long, how
-often, on what), places of files, and the endpoints of judge and tools. `end` writes EXPORT.manifest.json with all that.
+The launchers call both. `begin` composes the config as verl will and writes OUTPUT/checkpoints.manifest.json: which
+student, which data and which settings the run has. Where OUTPUT has a checkpoint already, verl would go on from it
+whatever the student and the data are now: a change is refused, key by key, unless --accept-changes (ACCEPT_CHANGES=1
+in front of a launcher) says that it is meant; then it is written down. Not counted are the `trainer` section (how long,
+how often, on what), places of files, and the endpoints of judge and tools. `end` writes EXPORT.manifest.json with all
+that.
 """
 
 import json
@@ -25,9 +26,9 @@ from export_checkpoint import last_step
 from rl_settings import RLSettings
 
 from score import cli
-from score.errors import DataError, SettingsError
-from score.fingerprint import changes, fingerprint
-from score.manifest import file_hash, git_revision, write_manifest
+from score.errors import DataError
+from score.fingerprint import changes, fingerprint, refuse
+from score.manifest import file_hash, git_revision, manifest_path, read_manifest, write_manifest
 from score.settings import load_settings
 
 EXAMPLE = "cd RL && python run_manifest.py begin --config-name miniature_cpu --output OUTPUT algorithm.gamma=1.0"
@@ -88,47 +89,45 @@ def flat(value: Any, prefix: str) -> list[tuple[str, Any]]:
 
 
 def begin(output: Path, now: dict[str, Any], *, accept: bool) -> dict[str, dict[str, Any]]:
-    """Keep what a run begins with; of one that goes on, return what changed since. Raises `SettingsError` for changes
-    that are not accepted, and writes nothing then."""
-    path = output / "began.json"
+    """Write the manifest of a run's checkpoints; of a run that goes on from one, return what changed since. Raises
+    `SettingsError` for changes that are not accepted, and writes nothing then."""
+    checkpoints = output / "checkpoints"
     try:
-        last_step(output / "checkpoints")
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (DataError, FileNotFoundError):  # nothing to go on from, or a run of an older version
-        before = {"state": now, "changes": []}
-    accepted = {key: new["is"] for change in before["changes"] for key, new in change["changed"].items()}
-    changed = changes(before["state"] | accepted, now)
-    if changed and not accept:
-        listed = "\n".join(f"  {key}: was {change['was']!r}, is {change['is']!r}" for key, change in changed.items())
-        raise SettingsError(
-            f"{output / 'checkpoints'} is of a run that began with something else:\n{listed}\n"
+        last_step(checkpoints)
+        before = read_manifest(checkpoints)  # empty: of an older version
+    except DataError:  # nothing to go on from
+        before = {}
+    changed = changes(before.get("settings", {}), now)
+    if not accept:
+        refuse(
+            changed,
+            f"{checkpoints} is of a run that began",
             "start over in another OUTPUT or after removing this one (train_miniature.sh: FRESH=1), or go on from its "
-            "checkpoint with ACCEPT_CHANGES=1 (the manifest will tell)"
+            "checkpoint with ACCEPT_CHANGES=1 (the manifest will tell)",
         )
+    history = list(before.get("changes", []))
     if changed:
-        before["changes"].append({"when": time.strftime("%FT%T%z"), "git": git_revision(), "changed": changed})
+        history.append({"when": time.strftime("%FT%T%z"), "git": git_revision(), "changed": changed})
     output.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(before, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    new.replace(path)
+    write_manifest(checkpoints, now, {}, changes=history)
     return changed
 
 
 def end(output: Path, export: Path) -> Path:
     """Write EXPORT.manifest.json of a run that is over; returns its path. Raises `DataError`."""
-    try:
-        began = json.loads((output / "began.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{error.filename} does not exist: the launchers write it when a run begins") from error
-    lines = (export / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
+    began = read_manifest(output / "checkpoints")
+    if not began:
+        raise DataError(
+            f"{manifest_path(output / 'checkpoints')} does not exist: the launchers write it at the beginning"
+        )
+    rows = [json.loads(line) for line in (export / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     counts = {
         "steps": rows[-1]["step"],
         "generated_tokens": sum(row.get("generated_tokens", 0) for row in rows),
         "judge_calls": sum(row.get("judge_calls", 0) for row in rows),
         "seconds": sum(row.get("seconds", 0) for row in rows),
     }
-    return write_manifest(export, began["state"], counts, student=weights(str(export)), changes=began["changes"])
+    return write_manifest(export, began["settings"], counts, student=weights(str(export)), changes=began["changes"])
 
 
 def main() -> int:

@@ -52,12 +52,10 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, dict
     return {key: {"was": before[key], "is": now[key]} for key in common if before[key] != now[key]}
 
 
-def refuse(changed: Mapping[str, Mapping[str, Any]], output: Path, rows: int) -> None:
-    """Raises `SettingsError` naming every change, if there is one."""
+def refuse(changed: Mapping[str, Mapping[str, Any]], made: str, instead: str) -> None:
+    """Raises `SettingsError` naming every change, if there is one. `made`: what was made otherwise ("x holds 3 rows
+    that were made"); `instead`: what the user can do."""
     if not changed:
         return
     listed = "\n".join(f"  {key}: was {change['was']!r}, is {change['is']!r}" for key, change in changed.items())
-    raise SettingsError(
-        f"{output} holds {rows} rows that were made with other settings:\n{listed}\n"
-        "write to another output, or go on with --accept-changes (the manifest will tell)"
-    )
+    raise SettingsError(f"{made} with other settings:\n{listed}\n{instead}")

@@ -233,7 +233,11 @@ async def run(script: Script[S], settings: S, *, accept_changes: bool = False) -
             if journal.done:
                 changed = changes(before.get("fingerprint", {}), now)
                 if changed and not accept_changes:
-                    refuse(changed, output, len(journal.done))
+                    refuse(
+                        changed,
+                        f"{output} holds {len(journal.done)} rows that were made",
+                        "write to another output, or go on with --accept-changes (the manifest will tell)",
+                    )
                 if changed:
                     history.append({"when": started, "rows_before": len(journal.done), "changed": changed})
             manifest = {
