@@ -3,7 +3,7 @@
     cd RL && python training_metrics.py --log output/miniature/log --output output/miniature/metrics.jsonl
 
 Every start of a run writes a log of its own (`verl_*.jsonl`, verl's `file` logger). A resumed run repeats the steps
-after its checkpoint: the later log counts.
+after its checkpoint: from there on the later log counts.
 """
 
 import json
@@ -59,13 +59,14 @@ def joined(log: Path) -> list[dict[str, Any]]:
     """The steps of all starts, in order. Raises `DataError` where there are none."""
     steps: dict[int, dict[str, Any]] = {}
     for path in sorted(log.glob("verl_*.jsonl")):
-        for _, row in read_json_lines(path):
-            if not isinstance(row, DataError):  # a killed run may leave half a line
-                assert isinstance(row, dict)
-                steps[row["step"]] = line(row["step"], row["data"])
+        rows = [row for _, row in read_json_lines(path) if isinstance(row, dict)]  # a killed run may leave half a line
+        if rows:  # what an earlier start did after this one's checkpoint is gone
+            steps = {step: data for step, data in steps.items() if step <= rows[0]["step"]}
+        for row in rows:  # a start that validates first adds that to the step of its checkpoint
+            steps[row["step"]] = steps.get(row["step"], {}) | row["data"]
     if not steps:
         raise DataError(f"{log} holds no finished step of verl's `file` logger (trainer.logger has to name it)")
-    return [steps[step] for step in sorted(steps)]
+    return [line(step, steps[step]) for step in sorted(steps)]
 
 
 def main() -> int:

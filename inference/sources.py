@@ -7,7 +7,6 @@ import base64
 import binascii
 import hashlib
 import json
-import os
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from registry import Answer, Benchmark, Encryption, Key, find, is_benchmark
 
 from score.errors import DataError
 from score.tasks import Task, problem_in, read_json_lines
+from score.whole_file import write_whole
 
 SAMPLE_SEED = 0
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
@@ -40,9 +40,7 @@ def task_file(tasks: Path, data: Path, output: Path) -> Path:
         print(f"{len(problems)} rows of {source} were left out: the score is of the others", file=sys.stderr)
     path = output.with_suffix(".tasks.jsonl")
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{os.getpid()}")  # shards write the same file at the same time
-    new.write_text("".join(task.model_dump_json() + "\n" for task in found), encoding="utf-8")
-    new.replace(path)
+    write_whole(path, "".join(task.model_dump_json() + "\n" for task in found), shared=True)  # by all shards
     return path
 
 

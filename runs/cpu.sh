@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source runs/miniature.sh
 source runs/regime.sh
-[ -z "${FRESH:-}" ] || (run_folder "${REGIME:-easy}" "${SEED:-0}" && rm -rf "$RUN")
+[ "${FRESH:-}" != 1 ] || (run_folder "${REGIME:-easy}" "${SEED:-0}" && rm -rf "$RUN")
 run_folder "${REGIME:-easy}" "${SEED:-0}"
 exec 9> "$RUN/lock"
 flock -n 9 || { echo "another run is writing $RUN: wait for it or stop it" >&2; exit 1; }

@@ -21,6 +21,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from score.errors import DataError, ScoreError
+from score.whole_file import replacing
 
 FSYNC_EVERY_S = 1.0  # rows reach the kernel at once (kill -9 loses none), the disk within this time
 
@@ -89,16 +90,6 @@ def as_line(row: dict[str, Any]) -> bytes:
         return json.dumps(row, ensure_ascii=False).encode() + b"\n"
     except UnicodeEncodeError:
         return json.dumps(row).encode() + b"\n"
-
-
-def _rewrite(path: Path, lines: Iterable[bytes]) -> None:
-    """Put these lines in the place of a file's. A kill leaves the old file or the new one, both whole."""
-    new = path.with_suffix(".new")
-    with open(new, "wb") as file:
-        file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 class Journal:
@@ -171,15 +162,11 @@ class Journal:
         order = sorted(range(len(self._units)), key=lambda line: rank.get(self._units[line], len(rank)))
         if order == list(range(len(order))):
             return
-        with open(self.path, "rb") as file:
+        with open(self.path, "rb") as file, replacing(self.path) as ordered:
             starts = [0, *accumulate(map(len, file))]
-
-            def lines() -> Iterator[bytes]:
-                for line in order:
-                    file.seek(starts[line])
-                    yield file.readline()
-
-            _rewrite(self.path, lines())
+            for line in order:
+                file.seek(starts[line])
+                ordered.write(file.readline())
         self._file.close()
         self._units = [self._units[line] for line in order]
         self._file = open(self.path, "ab")
@@ -197,8 +184,8 @@ class Journal:
         last = {unit: number for number, (unit, _) in enumerate(rows_of(self.failures_path)) if unit not in self.done}
         if last:
             kept = set(last.values())
-            with open(self.failures_path, "rb") as lines:
-                _rewrite(self.failures_path, (line for number, line in enumerate(lines) if number in kept))
+            with open(self.failures_path, "rb") as lines, replacing(self.failures_path) as remaining:
+                remaining.writelines(line for number, line in enumerate(lines) if number in kept)
         else:
             self.failures_path.unlink()
         return len(last)

@@ -6,7 +6,6 @@ their own make it unknown, never 0.
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -20,6 +19,7 @@ from score.errors import DataError, SettingsError
 from score.llm import Endpoint, Usage
 from score.settings import Strict
 from score.tasks import problem_in
+from score.whole_file import write_whole
 
 PRICES = Path(__file__).parents[1] / "configs" / "prices.yaml"
 Entries = dict[tuple[str, str, str], Usage]  # (endpoint's role, purpose, model) -> what was spent
@@ -179,10 +179,5 @@ def write_ledger(path: Path, entries: Entries, counters: Counters, prices: Price
     text = json.dumps(held, indent=1) + "\n"
     if text == unless:
         return text
-    new = path.with_name(path.name + ".new")
-    with open(new, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    write_whole(path, text)
     return text

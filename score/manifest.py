@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from score.whole_file import write_whole
+
 PACKAGES = ("torch", "transformers", "llamafactory", "verl", "langgraph", "aiohttp", "pydantic", "math-verify", "bm25s")
 
 
@@ -70,9 +72,7 @@ def write_manifest(
         "git": git_revision(),
         **more,
     }
-    new = path.with_name(path.name + ".new")  # a run that is killed while it writes leaves the old one
-    new.write_text(json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    new.replace(path)
+    write_whole(path, json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n")
     return path
 
 

@@ -9,7 +9,6 @@ units that two inputs hold and inputs made with different settings; failures and
 
 import argparse
 import hashlib
-import os
 import re
 import sys
 from collections import Counter
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from score.errors import DataError, SettingsError
+from score.whole_file import replacing
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -82,37 +82,33 @@ def merge(output: Path, inputs: Sequence[Path]) -> tuple[int, int]:
                 raise DataError(f"{unit!r} is in {owner[unit]} and in {path}: these are not shards of one run")
             owner[unit] = path
     output.parent.mkdir(parents=True, exist_ok=True)
-    new = output.with_name(output.name + ".new")
-    with open(new, "wb") as file:
+    with replacing(output) as rows:  # it gets its name last, when all that belongs to it stands beside it
         for path in inputs:
             with open(path, "rb") as lines:
-                file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())
-    failed = 0
-    with open(failures_path(output), "wb") as file:
+                rows.writelines(lines)
+        failed = 0
+        with open(failures_path(output), "wb") as failures:
+            for path in inputs:
+                for unit, row in rows_of(failures_path(path)):
+                    if unit not in owner:
+                        failures.write(as_line(row))
+                        failed += 1
+        if not failed:
+            failures_path(output).unlink()
+        entries: Entries = {}
+        counters: Counters = {}
         for path in inputs:
-            for unit, row in rows_of(failures_path(path)):
-                if unit not in owner:
-                    file.write(as_line(row))
-                    failed += 1
-    if not failed:
-        failures_path(output).unlink()
-    entries: Entries = {}
-    counters: Counters = {}
-    for path in inputs:
-        spent, counted = read_ledger(ledger_path(path))
-        add_entries(entries, spent)
-        for name, reasons in counted.items():
-            counters.setdefault(name, Counter()).update(reasons)
-    write_ledger(ledger_path(output), entries, counters, read_prices(PRICES))
-    counts = {"rows": len(owner), "failed": failed}
-    settings = manifests[first]["settings"] if first else {}
-    shards = {str(path): found.get("counts") for path, found in manifests.items()}
-    write_manifest(
-        output, settings, counts, inputs=inputs, fingerprint=prints[first] if first else {}, merged_from=shards
-    )
-    new.replace(output)
+            spent, counted = read_ledger(ledger_path(path))
+            add_entries(entries, spent)
+            for name, reasons in counted.items():
+                counters.setdefault(name, Counter()).update(reasons)
+        write_ledger(ledger_path(output), entries, counters, read_prices(PRICES))
+        counts = {"rows": len(owner), "failed": failed}
+        settings = manifests[first]["settings"] if first else {}
+        shards = {str(path): found.get("counts") for path, found in manifests.items()}
+        write_manifest(
+            output, settings, counts, inputs=inputs, fingerprint=prints[first] if first else {}, merged_from=shards
+        )
     return len(owner), failed
 
 

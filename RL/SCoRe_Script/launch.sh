@@ -74,8 +74,9 @@ launch() {
     "${settings[@]}" hydra.run.dir="$OUTPUT/log/hydra")
   if [ -n "$dry" ]; then "${command[@]}" --cfg job --resolve; return; fi
   mkdir -p "$OUTPUT/log"
-  python "$RL_ROOT/run_manifest.py" begin --config-name "$config" --output "$OUTPUT" ${ACCEPT_CHANGES:+--accept-changes} \
-    "${settings[@]}"
+  local accepted=()
+  [ "${ACCEPT_CHANGES:-}" != 1 ] || accepted=(--accept-changes)
+  python "$RL_ROOT/run_manifest.py" begin --config-name "$config" --output "$OUTPUT" "${accepted[@]}" "${settings[@]}"
   local tracker=$OUTPUT/checkpoints/latest_checkpointed_iteration.txt left=${RESTARTS:-0} before
   while true; do
     before=$(cat "$tracker" 2> /dev/null || echo 0)

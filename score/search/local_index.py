@@ -23,6 +23,7 @@ from score.errors import DataError, SettingsError
 from score.progress import ProgressLine
 from score.search.corpus import Passages, lines_of, parquet_to_jsonl, read_line
 from score.search.results import Result
+from score.whole_file import write_whole
 
 FORMAT = 1  # of our own files in the folder
 PROGRESS_FROM_BYTES = 20_000_000
@@ -61,16 +62,14 @@ def _is_of(folder: Path, corpus: Path) -> bool:
     if manifest["state"]["size"] != state["size"] or manifest["sha256"] != _sha256(corpus):
         return False
     try:
-        _write_json(folder / MANIFEST, manifest | {"state": state})  # so that the next start need not hash again
+        _write_manifest(folder, manifest | {"state": state})  # so that the next start need not hash again
     except OSError:
         pass  # a read-only folder: it is hashed every time
     return True
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    new.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    os.replace(new, path)
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1), shared=True)
 
 
 def _build(corpus: Path, folder: Path) -> None:
@@ -120,7 +119,7 @@ def _build(corpus: Path, folder: Path) -> None:
     }
     if _file_state(corpus) != state:
         raise DataError(f"{corpus} was changed while it was indexed: start again when it is complete")
-    _write_json(building / MANIFEST, manifest)
+    _write_manifest(building, manifest)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(building, folder)
 
