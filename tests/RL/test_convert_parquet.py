@@ -84,6 +84,20 @@ def test_validation_tasks_are_whole_questions_and_cost_training_no_row(tmp_path:
     assert len(pd.read_parquet(tmp_path / "out" / "train.parquet")) == len(ROWS)
 
 
+def test_a_question_over_the_limit_is_left_out_of_validation_too(tmp_path: Path, tiny_student: Path) -> None:
+    questions = ["How many apples?", "How many? " * 60]
+    tasks = [{"id": str(n), "question": text, "true_answer": "1"} for n, text in enumerate(questions)]
+    (tmp_path / "tasks.jsonl").write_text(json.dumps(tasks[0]) + "\n" + json.dumps(tasks[1]) + "\n")
+    limits = ["--set", f"tokenizer={tiny_student}", "--set", "max_prompt_length=150"]
+    chosen = ["--set", f"validation_tasks={tmp_path / 'tasks.jsonl'}"]
+    done = convert(tmp_path, ROWS, *limits, *chosen)
+    assert done.returncode == 0 and "1 left out: prompt over 150 tokens" in done.stdout
+    validation = pd.read_parquet(tmp_path / "out" / "val.parquet")
+    assert [prompt[-1]["content"] for prompt in validation["prompt"]] == questions[:1]
+    (tmp_path / "tasks.jsonl").write_text(json.dumps(tasks[1]) + "\n")
+    assert "holds no question that fits" in convert(tmp_path, ROWS, *limits, *chosen).stderr
+
+
 def test_malformed_rows_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     broken = [*ROWS, {"prompt": []}, {**row(99, key_step=True), "rejected": ""}]
     done = convert(tmp_path, broken)

@@ -210,9 +210,12 @@ def convert(settings: ParquetSettings) -> tuple[Counter[str], dict[str, Any]]:
     from verl_parquet import ParquetFile
 
     counts: Counter[str] = Counter()
-    questions = list(whole_questions(settings))  # before the long work: a bad file stops at once
     limit = PromptLimit(settings) if settings.tokenizer is not None else None
     left_out = LeftOut(settings.output / "left_out.jsonl", counts)
+    asked = whole_questions(settings)
+    questions = list(limit.fitting(asked, left_out) if limit else asked)  # first: a bad file stops before the long work
+    if settings.validation_tasks and not questions:
+        raise DataError(f"validation_tasks: {settings.validation_tasks} holds no question that fits ({dict(counts)})")
     rows = read(settings.input, counts)
     if settings.check_prefixes:
         rows = reproduced(rows, settings.interpreter, left_out)
