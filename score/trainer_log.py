@@ -13,9 +13,10 @@ from pathlib import Path
 from score.progress import ProgressLine
 
 BAR = re.compile(r"\|\s*(\d+)/(\d+) \[")  # tqdm: ` 45%|####  | 90/200 [00:10<00:12, 9.0it/s]`
+NUMBER = r"(nan|inf|[\d.]+(?:e[-+]?\d+)?)"  # a loss may be 7.7e-06, or no number any more
 FIGURES = {
-    "loss": re.compile(r"'loss': '?([\d.]+)"),
-    "right": re.compile(r"score/final_accuracy:([\d.]+)"),
+    "loss": re.compile(rf"'loss': '?{NUMBER}"),
+    "right": re.compile(rf"score/final_accuracy:{NUMBER}"),
 }
 
 

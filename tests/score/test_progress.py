@@ -22,7 +22,13 @@ VERL = """(TaskRunner pid=1) step:1 - score/final_accuracy:0.4375 - actor/lr:0.0
 
 
 @pytest.mark.parametrize(
-    ("output", "total", "figure"), [(LLAMAFACTORY, "20/20 (100 %)", "loss 2.500"), (VERL, "2/2 (100 %)", "right 0.500")]
+    ("output", "total", "figure"),
+    [
+        (LLAMAFACTORY, "20/20 (100 %)", "loss 2.500"),
+        (LLAMAFACTORY.replace("'2.5'", "'7.672e-06'"), "20/20 (100 %)", "loss 0.000"),
+        (LLAMAFACTORY.replace("'2.5'", "'nan'"), "20/20 (100 %)", "loss nan"),
+        (VERL, "2/2 (100 %)", "right 0.500"),
+    ],
 )
 def test_a_trainers_output_is_kept_whole_and_shown_as_one_line(
     tmp_path: Path, output: str, total: str, figure: str
