@@ -34,6 +34,7 @@ from score.errors import JudgeError, ScoreError
 
 TIERS = ("correct", "same_as_teacher", "new_way", "nothing")
 BY_KEY_STEP = ("same_as_teacher", "new_way")
+RECORD = "best.json"  # of the best checkpoint, in its folder: step and accuracy
 FIELDS = ["rm_scores", "response_mask", "extra_fields"]
 
 
@@ -102,18 +103,23 @@ def _prefix_executions(uids: list[str], infos: list[dict[str, Any]]) -> float | 
 def keep_best(checkpoints: Path, step: int, accuracy: float) -> bool:
     """Keep the checkpoint of `step`, if there is one, as `checkpoints/best` where `accuracy` is above all before.
     Its files are hard links: they cost nothing, and stay when verl deletes old checkpoints."""
-    saved, best, record = checkpoints / f"global_step_{step}", checkpoints / "best", checkpoints / "best.json"
-    before = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {"accuracy": -1.0}
-    if not (saved / "actor").is_dir() or accuracy <= before["accuracy"]:
+    saved, best = checkpoints / f"global_step_{step}", checkpoints / "best"
+    partial, former = checkpoints / "best.partial", checkpoints / "best.former"
+    if not best.is_dir() and (partial / RECORD).is_file():
+        partial.rename(best)  # a kill fell between the two renamings below
+    before = json.loads((best / RECORD).read_text(encoding="utf-8"))["accuracy"] if best.is_dir() else -1.0
+    if not (saved / "actor").is_dir() or accuracy <= before:
         return False
-    partial = checkpoints / "best.partial"
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(saved / "actor" / "huggingface", partial / "actor" / "huggingface", copy_function=_link)
     if (lora := saved / "actor" / LORA).is_file():
         _link(str(lora), str(partial / "actor" / LORA))
-    shutil.rmtree(best, ignore_errors=True)
+    (partial / RECORD).write_text(json.dumps({"step": step, "accuracy": accuracy}) + "\n", encoding="utf-8")
+    shutil.rmtree(former, ignore_errors=True)
+    if best.is_dir():
+        best.rename(former)
     partial.rename(best)
-    record.write_text(json.dumps({"step": step, "accuracy": accuracy}) + "\n", encoding="utf-8")
+    shutil.rmtree(former, ignore_errors=True)
     return True
 
 

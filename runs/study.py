@@ -36,6 +36,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from score.whole_file import write_whole
+
 ROOT = Path(__file__).resolve().parents[1]
 RL_ARMS = ("standard", "long_horizon", "sparse_reward")
 SFT_ARMS = {"sft_longer": "data", "sft_all": "data_all"}  # and the data that they go on with
@@ -210,7 +212,7 @@ def do(plan: Plan, job: Job, lanes: int) -> float:
             cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True,
         )  # fmt: skip
     seconds = time.monotonic() - began
-    done.write_text(f"{seconds:.0f}")
+    write_whole(done, f"{seconds:.0f}")
     return seconds
 
 

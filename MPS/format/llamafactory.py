@@ -16,6 +16,7 @@ from score.errors import DataError
 from score.json_stream import JsonArrayWriter
 from score.lengths import DialogueLengths
 from score.recorded import Recorded
+from score.whole_file import write_whole
 
 SPEAKERS = {"user": "human", "assistant": "gpt"}
 BATCH = 256  # conversations tokenized at once
@@ -114,4 +115,4 @@ def _name_dataset(settings: ToLlamaFactory, dataset_info: Path) -> None:
         "columns": {"messages": "conversations"},
     }
     dataset_info.parent.mkdir(parents=True, exist_ok=True)
-    dataset_info.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(dataset_info, json.dumps(known, indent=2, ensure_ascii=False) + "\n")

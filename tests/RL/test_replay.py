@@ -99,20 +99,49 @@ def test_without_a_key_step_every_turn_has_the_rollouts_advantage() -> None:
     assert two_parts(mask, 0, [(0.0, 1.0), (0.0, 0.0)]) == [[0.5, 0.5, 0.0, 0.5, 0.0], [-0.5, -0.5, 0.0, -0.5, 0.0]]
 
 
-def test_the_best_checkpoint_by_validation_outlives_verls_own_deletions(tmp_path: Path) -> None:
-    def save(step: int) -> None:
-        folder = tmp_path / f"global_step_{step}" / "actor" / "huggingface"
-        folder.mkdir(parents=True)
-        (folder / "model.safetensors").write_text(f"weights of step {step}")
-        (folder.parent / "lora_train_meta.json").write_text("{}")  # of a run with LoRA: the export needs it
+def save_checkpoint(checkpoints: Path, step: int) -> None:
+    folder = checkpoints / f"global_step_{step}" / "actor" / "huggingface"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_text(f"weights of step {step}")
+    (folder.parent / "lora_train_meta.json").write_text("{}")  # of a run with LoRA: the export needs it
 
+
+def best_weights(checkpoints: Path) -> str:
+    return (checkpoints / "best" / "actor" / "huggingface" / "model.safetensors").read_text()
+
+
+def test_the_best_checkpoint_by_validation_outlives_verls_own_deletions(tmp_path: Path) -> None:
     kept = []
     for step, accuracy in ((2, 0.4), (4, 0.6), (6, 0.5)):
-        save(step)
+        save_checkpoint(tmp_path, step)
         kept.append(keep_best(tmp_path, step, accuracy))
         shutil.rmtree(tmp_path / f"global_step_{step}")
     assert kept == [True, True, False]
     assert not keep_best(tmp_path, 8, 0.9)  # validated, but not saved
-    assert (tmp_path / "best" / "actor" / "huggingface" / "model.safetensors").read_text() == "weights of step 4"
+    assert best_weights(tmp_path) == "weights of step 4"
     assert (tmp_path / "best" / "actor" / "lora_train_meta.json").is_file()
-    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 4, "accuracy": 0.6}
+    assert json.loads((tmp_path / "best" / "best.json").read_text()) == {"step": 4, "accuracy": 0.6}
+    assert {path.name for path in tmp_path.iterdir()} == {"best"}
+
+
+@pytest.mark.parametrize(("renamed", "stays"), [(0, 2), (1, 4)])
+def test_a_kill_while_the_best_checkpoint_is_replaced_leaves_one_with_its_own_accuracy(
+    renamed: int, stays: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path, 2)
+    save_checkpoint(tmp_path, 4)
+    assert keep_best(tmp_path, 2, 0.4)
+    rename, calls = Path.rename, iter([True] * renamed)
+
+    def killed(path: Path, target: Path) -> Path:
+        if not next(calls, False):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            keep_best(tmp_path, 4, 0.6)
+    assert not keep_best(tmp_path, 4, 0.3)
+    assert best_weights(tmp_path) == f"weights of step {stays}"
+    assert keep_best(tmp_path, 4, 0.5) == (stays == 2)
