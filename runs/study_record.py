@@ -92,7 +92,7 @@ def read_run(plan: Plan, regime: str, seed: int) -> Record:
     return Record(
         regime=regime,
         seed=seed,
-        recipe=recipe(plan) | {"sft_epochs": sft_epochs(folder)},
+        recipe=recipe(plan, regime) | {"sft_epochs": sft_epochs(folder)},
         sft_share=sft_share(folder),
         revision=git_revision(),
         date=time.strftime("%F"),

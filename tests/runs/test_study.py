@@ -15,7 +15,7 @@ import study  # noqa: E402
 import study_record  # noqa: E402
 import study_report  # noqa: E402
 
-PLAN = study.Plan("try", steps=4, validate_every=2, seeds=(0,))
+PLAN = study.Plan("try", steps={"hard": 4}, validate_every=2, seeds=(0,))
 
 
 @pytest.fixture
