@@ -61,8 +61,8 @@ class Plan:
     tasks: int | None = None  # only so many of test
 
 
-# In the hard regime no mode was told apart from SFT with 64 steps (+2 to +3.5 points, seed 0 on an Intel machine). The easy
-# one, where the demo's 48 steps gain 3.5 points on the mean of eight runs (README.md), gets half as many for half the cost.
+# In the hard regime no mode was told apart from SFT with 64 steps (+2 to +3.5 points, seed 0 on an Intel machine).
+# In the easy one the demo's 48 steps gain 3.5 points on the mean of eight runs of seed 0, so it gets half as many.
 FULL = Plan("study", steps={"easy": 64, "hard": 128}, validate_every=16, seeds=(0, 1, 2))
 QUICK = Plan("quick", steps={"hard": 32}, validate_every=16, seeds=(0,), tasks=400)
 
