@@ -5,16 +5,17 @@
 #   REGIME=hard UNTIL=rl_format bash runs/cpu.sh
 #
 # Every stage leaves its output under output/miniature/seed$SEED and is skipped when it is complete; a stage that was
-# interrupted goes on where it stopped. FRESH=1 starts over. REGIME=hard takes problems of 6 to 8 steps in place of 2 to 5
-# and writes to hard_seed$SEED; UNTIL names the last stage to run (runs/study.py uses both). Nothing here is particular to
-# the miniature but the configs under configs/miniature, the expert that plays the teacher, and the server that plays vLLM.
+# interrupted goes on where it stopped. FRESH=1 starts over. runs/study.py uses REGIME=easy and hard, which take students
+# that are right so much of the time (regime.sh; hard with problems of 6 to 8 steps in place of 2 to 5) and write to
+# easy_seed$SEED and hard_seed$SEED, and UNTIL, which names the last stage to run. Nothing here is particular to the
+# miniature but the configs under configs/miniature, the expert that plays the teacher, and the server that plays vLLM.
 set -euo pipefail
 { # bash reads the whole road before it starts, so the file may be edited while it runs
 cd "$(dirname "$0")/.."
 source runs/miniature.sh
 source runs/regime.sh
-[ "${FRESH:-}" != 1 ] || (run_folder "${REGIME:-easy}" "${SEED:-0}" && rm -rf "$RUN")
-run_folder "${REGIME:-easy}" "${SEED:-0}"
+[ "${FRESH:-}" != 1 ] || (run_folder "${REGIME:-demo}" "${SEED:-0}" && rm -rf "$RUN")
+run_folder "${REGIME:-demo}" "${SEED:-0}"
 exec 9> "$RUN/lock"
 flock -n 9 || { echo "another run is writing $RUN: wait for it or stop it" >&2; exit 1; }
 
@@ -39,7 +40,7 @@ stage() {
 until_here() { [ "$1" != "${UNTIL:-}" ] || exit 0; }
 
 # 0. a world, and a student: random weights that learn to copy, as a real student's pre-training has taught it
-stage world python -m score.miniature.world --seed "$SEED" --regime "$REGIME" --output "$RUN/world"
+stage world python -m score.miniature.world --seed "$SEED" --regime "$WORLD" --output "$RUN/world"
 stage weights python -m score.miniature.student --corpus "$RUN/world" --output "$RUN/weights" --seed "$SEED"
 stage copying python -m score.miniature.copying --world "$RUN/world" --output "$RUN/copying" --seed "$SEED"
 pretraining() { SCORE_THREADS=1 train weights student pretraining.yaml copying; } # short texts: a second thread waits more than it helps

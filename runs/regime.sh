@@ -1,6 +1,7 @@
-# Sourced by cpu.sh: cold start and SFT, and how the hard regime makes sure of its students. Its SFT student is to be right
-# 5 to 15 % of the time from the question at temperature 1; how much training and how many trajectories that takes depends
-# on the seed, so both are found on training loss and validation, before any RL.
+# Sourced by cpu.sh: cold start and SFT, and how the study's regimes make sure of their students. The SFT student is to be
+# right so much of the time from the question at temperature 1 (40 to 60 % easy, 5 to 15 % hard). How much training and how
+# many trajectories that takes depends on the seed and the machine, so both are found on training loss and validation,
+# before any RL.
 
 # The mean loss of the last tenth of a student's training.
 last_loss() {
@@ -39,7 +40,7 @@ sample_validation() {
   stop_servers
 }
 
-# SFT; where the regime names SHARES, on the largest whose student is right at most 15 % of the time.
+# SFT; where the regime names SHARES, on the largest whose student is right at most RIGHT[1] of the time.
 sft_in_regime() {
   local share right
   [ ${#SHARES[@]} -gt 0 ] || { sft_train; return; }
@@ -50,9 +51,9 @@ sft_in_regime() {
     sample_validation sft
     right=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["kinds"]["word"]["sampled"]["accuracy"])' "$RUN/regime.json")
     echo "SFT on $share of the trajectories: right $right of the time"
-    awk "BEGIN {exit !($right < 0.05)}" && { echo "the hard regime begins at 0.05: RL would have too little to go on" >&2; return 1; }
-    awk "BEGIN {exit !($right <= 0.15)}" && return 0
+    awk "BEGIN {exit !($right < ${RIGHT[0]})}" && { echo "the regime begins at ${RIGHT[0]}: more trajectories are needed" >&2; return 1; }
+    awk "BEGIN {exit !($right <= ${RIGHT[1]})}" && return 0
   done
-  echo "the hard regime ends at 0.15: smaller shares are needed" >&2
+  echo "the regime ends at ${RIGHT[1]}: smaller shares are needed" >&2
   return 1
 }

@@ -97,7 +97,7 @@ def outputs() -> Path:
 
 def run_folder(regime: str, seed: int) -> Path:
     """As in runs/miniature.sh."""
-    return outputs() / "miniature" / (f"seed{seed}" if regime == "easy" else f"hard_seed{seed}")
+    return outputs() / "miniature" / f"{regime}_seed{seed}"
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How runs/regime.sh finds a student of the hard regime; training and validation are played by functions of bash."""
+"""How runs/regime.sh finds a student of a regime; training and validation are played by functions of bash."""
 
 import subprocess
 from pathlib import Path
@@ -47,7 +47,7 @@ def find_share(folder: Path, right: str, shares: str = "0.1 0.07 0.05") -> subpr
     return run_bash(
         folder,
         f"""
-        SHARES=({shares})
+        SHARES=({shares}) RIGHT=(0.05 0.15)
         sft_format() {{ echo "format $(share)" >> $RUN/did; }}
         sft_train() {{ echo train >> $RUN/did; }}
         sample_validation() {{
@@ -58,7 +58,7 @@ def find_share(folder: Path, right: str, shares: str = "0.1 0.07 0.05") -> subpr
     )
 
 
-def test_sft_takes_the_largest_share_whose_student_is_right_at_most_15_percent_of_the_time(tmp_path: Path) -> None:
+def test_sft_takes_the_largest_share_whose_student_is_right_seldom_enough(tmp_path: Path) -> None:
     ended = find_share(tmp_path, "0.1) is=0.29;; 0.07) is=0.15;; *) is=0.06;;")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[-1] == "chosen --set sft_share=0.07"

@@ -85,10 +85,10 @@ def test_what_depends_on_a_failure_is_not_tried_and_the_rest_is(
     ]
     assert study.do_all(PLAN, every, lanes=1) == ["easy 0 broken"]
     folder = outputs / "miniature"
-    assert not (folder / "seed0" / "went_on").exists() and not (folder / "seed0" / "after").exists()
-    assert (folder / "seed1" / "other").exists()
+    assert not (folder / "easy_seed0" / "went_on").exists() and not (folder / "easy_seed0" / "after").exists()
+    assert (folder / "easy_seed1" / "other").exists()
     assert "easy 0 broken: failed" in capsys.readouterr().out
-    assert (folder / "seed0" / "log" / "try_broken.log").read_text() == "why\n"
+    assert (folder / "easy_seed0" / "log" / "try_broken.log").read_text() == "why\n"
 
 
 def test_all_arms_get_the_tokens_that_standard_generated(outputs: Path) -> None:
