@@ -187,6 +187,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
     )
     for column, (regime, found) in enumerate(results.items()):
         above, below = axes[0][column], axes[1][column]
+        of = f"{regime}, seed{'s' * (len(found['seeds']) > 1)} {', '.join(map(str, found['seeds']))}"
         for number, arm in enumerate(found["curves"]):
             for seed_points in found["curves"][arm].values():
                 above.plot(
@@ -197,7 +198,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
             above.plot(
                 *zip(*mean, strict=True), color=f"C{number}", linewidth=2.2, marker="o", markersize=4, label=name
             )
-        above.set_title(f"{regime}: learning curves, mean (thin: each seed)")
+        above.set_title(f"{of}: learning curves, mean (thin: each)")
         above.set_xlabel("tokens generated in training, thousands")
         above.set_ylabel("greedy accuracy on validation, %")
         above.legend(frameon=False)
@@ -213,7 +214,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
         below.set_yticks(range(len(names)), labels)
         below.invert_yaxis()
         below.axvline(0, color="grey", linewidth=0.8)
-        below.set_title(f"{regime}: test accuracy minus SFT, points")
+        below.set_title(f"{of}: test accuracy minus SFT, points")
         below.set_xlabel("pooled with 95 % interval; bars: each seed")
         for axis in (above, below):
             axis.spines[["top", "right"]].set_visible(False)
