@@ -1,6 +1,7 @@
 """The learning study: the order of its jobs, equal tokens, and the figures that it reports."""
 
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,20 @@ def test_what_depends_on_a_failure_is_not_tried_and_the_rest_is(
     assert (folder / "easy_seed1" / "other").exists()
     assert "easy 0 broken: failed" in capsys.readouterr().out
     assert (folder / "easy_seed0" / "log" / "try_broken.log").read_text() == "why\n"
+
+
+@pytest.mark.parametrize("regime", study.REGIMES)
+def test_the_folder_of_a_run_is_the_one_of_the_shell_scripts(outputs: Path, regime: str) -> None:
+    script = f"source runs/miniature.sh; run_folder {regime} 3; echo $RUN"
+    said = subprocess.run(["bash", "-euc", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.strip() == str(study.run_folder(regime, 3)) != str(outputs / "miniature" / "seed3")
+
+
+def test_the_shell_scripts_name_the_regimes_that_there_are(outputs: Path) -> None:
+    script = "source runs/miniature.sh; run_folder harder 0"
+    said = subprocess.run(["bash", "-euc", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == 2 and "demo, easy or hard" in said.stderr
+    assert not (outputs / "miniature").exists()
 
 
 def test_all_arms_get_the_tokens_that_standard_generated(outputs: Path) -> None:
