@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -71,7 +72,8 @@ def start_server(settings: InterpreterSettings) -> Server:
             return _start_strict(settings)
         except InterpreterError as error:
             _log.warning("%s. (strict does not work here: %s)", NOT_COVERED, error)
-    directory = tempfile.mkdtemp(prefix="score-interpreter-")
+    # The server makes it and removes it, since it outlives a kill of this process at any moment.
+    directory = os.path.join(tempfile.gettempdir(), f"score-interpreter-{secrets.token_hex(8)}")
     try:
         return _launch(_SERVER, _environment(directory), "limits", directory, directory, settings)
     except BaseException:
@@ -200,9 +202,9 @@ def _launch(
         "cpu_s": settings.cpu_s,
         "strict": isolation == "strict",
         "seccomp": _filter().hex() if isolation == "strict" else "",
-        # The kernel's "parent" is a thread: where a thread starts us that may end before the process does, the closed
-        # socket alone has to tell the server.
-        "die_with_parent": _in_main_thread(),
+        # Where there are files to remove, the closed socket alone tells the server that we are gone. And the kernel's
+        # "parent" is a thread: one that starts us may end before the process does.
+        "die_with_parent": remove is None and _in_main_thread(),
         "drop_root": drop_root,
         "remove": remove,
     }
@@ -210,7 +212,7 @@ def _launch(
     process = subprocess.Popen(
         [*command, str(theirs.fileno()), json.dumps(config)],
         env=environment,
-        cwd=remove or "/",
+        cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=errors,

@@ -90,6 +90,9 @@ class Keepers:
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     config = json.loads(sys.argv[2])
+    if config["remove"]:
+        os.mkdir(config["remove"], 0o700)
+        os.chdir(config["remove"])
     if config["drop_root"]:
         processes.drop_root()
     if config["die_with_parent"]:  # after the change of identity, which takes it back
@@ -117,7 +120,8 @@ def main() -> None:
     config["again"] = config["strict"] and config["seccomp"] is not None
     keepers = Keepers(config, control)
     keepers.refill()
-    control.sendall(wire.pack({"op": "ready", "address_space_mb": processes.address_space_mb()}))
+    with contextlib.suppress(BrokenPipeError):  # a host that is gone by now shows below, and we end as always
+        control.sendall(wire.pack({"op": "ready", "address_space_mb": processes.address_space_mb()}))
     while True:
         patience = IDLE_S if len(keepers.waiting) > SPARES else None
         if not (ready := {fd for fd, _ in keepers.events.poll(patience)}):

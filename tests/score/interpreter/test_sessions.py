@@ -140,6 +140,27 @@ def test_the_server_ends_with_a_host_that_is_killed(isolation, tmp_path):
     while any(psutil.pid_exists(pid) for pid in started) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert started and not [pid for pid in started if psutil.pid_exists(pid)]
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_host_that_is_killed_while_its_server_starts_leaves_no_file(tmp_path):
+    script = (
+        "from score.interpreter import *\n"
+        "Interpreter(InterpreterSettings(isolation='limits', preload=['numpy'])).start()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "TMPDIR": str(tmp_path)}
+    host = subprocess.Popen([sys.executable, "-c", script], env=environment)
+    try:
+        while not os.listdir(tmp_path):
+            assert host.poll() is None
+            time.sleep(0.001)
+    finally:
+        host.send_signal(signal.SIGKILL)
+        host.wait()
+    deadline = time.monotonic() + 20
+    while os.listdir(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_session_does_one_thing_at_a_time_and_nothing_after_its_close(play):
