@@ -1,6 +1,6 @@
 """The learning study of RL/README.md: what do short horizons and key-step rewards buy, in an easy and a hard regime?
 
-    .venv/bin/python runs/study.py                 both regimes, three seeds: a night on 2 cores
+    .venv/bin/python runs/study.py                 both regimes, three seeds: one or two nights on 2 cores
     .venv/bin/python runs/study.py --quick         the hard regime, one seed, 32 steps, 400 test tasks, no sft_all
     .venv/bin/python runs/study.py --regimes hard --seeds 0 1
     .venv/bin/python runs/study.py --regimes hard --arms standard long_horizon    the others another night

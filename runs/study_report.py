@@ -170,9 +170,13 @@ def table(regime: str, found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def named(seeds: list[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
 def label(arm: str, have: list[int], seeds: list[int]) -> str:
     """An arm that only some seeds have says which: its mean is not to be held against the others'."""
-    return arm if have == seeds else f"{arm} (seed {', '.join(map(str, have))})"
+    return arm if have == seeds else f"{arm} ({named(have)})"
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
@@ -187,7 +191,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
     )
     for column, (regime, found) in enumerate(results.items()):
         above, below = axes[0][column], axes[1][column]
-        of = f"{regime}, seed{'s' * (len(found['seeds']) > 1)} {', '.join(map(str, found['seeds']))}"
+        of = f"{regime}, {named(found['seeds'])}"
         for number, arm in enumerate(found["curves"]):
             for seed_points in found["curves"][arm].values():
                 above.plot(

@@ -74,11 +74,7 @@ def start_server(settings: InterpreterSettings) -> Server:
             _log.warning("%s. (strict does not work here: %s)", NOT_COVERED, error)
     # The server makes it and removes it, since it outlives a kill of this process at any moment.
     directory = os.path.join(tempfile.gettempdir(), f"score-interpreter-{secrets.token_hex(8)}")
-    try:
-        return _launch(_SERVER, _environment(directory), "limits", directory, directory, settings)
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
+    return _launch(_SERVER, _environment(directory), "limits", directory, directory, settings)
 
 
 def _start_strict(settings: InterpreterSettings) -> Server:

@@ -129,11 +129,7 @@ def main() -> None:
         for fd in ready - {control.fileno()}:
             keepers.take_back(fd)
         if control.fileno() in ready:
-            try:
-                received = wire.receive(control, 4)
-            except ConnectionResetError:  # it was killed before it read that we are ready
-                received = None
-            if received is None:
+            if (received := wire.receive(control, 4)) is None:
                 break
             keepers.give(*received)
         # One that the machine has no room for is tried again at the next session, which says so where none is left.

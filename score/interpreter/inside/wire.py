@@ -47,6 +47,13 @@ def length(header: bytes) -> int:
 
 def receive(sock: socket.socket, max_fds: int = 0) -> tuple[dict[str, Any], list[int]] | None:
     """Block for the next message and the file descriptors that came with it; None where the other side is gone."""
+    try:
+        return _receive(sock, max_fds)
+    except ConnectionResetError:  # gone before it read all that we had sent
+        return None
+
+
+def _receive(sock: socket.socket, max_fds: int) -> tuple[dict[str, Any], list[int]] | None:
     fds: list[int] = []
     if max_fds:
         header, fds, _, _ = socket.recv_fds(sock, HEADER.size, max_fds)
