@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -214,4 +215,6 @@ def test_kill_9_at_any_moment_loses_nothing_and_leaves_nothing_behind(
     assert last.returncode == 0, said
     wait_until_none_is_left(besides)
     check_the_finished(output)
-    assert not list(temporary.iterdir()), "temporary files are left"
+    # A kill may also leave the file with which Python's tempfile tries a folder.
+    left = [path.name for path in temporary.iterdir() if not re.fullmatch("[a-z0-9_]{8}", path.name)]
+    assert not left, "temporary files are left"
