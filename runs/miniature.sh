@@ -11,7 +11,7 @@ run_folder() {
   case $1 in
     demo) RUN=$OUTPUTS/miniature/seed$2 WORLD=easy ;;
     easy) # The demo's students are right too often (seed 0 on an AMD machine 69 %): fewer trajectories, more often.
-      RUN=$OUTPUTS/miniature/easy_seed$2 WORLD=easy RIGHT=(0.40 0.60) SHARES=(0.35 0.25 0.17 0.12)
+      RUN=$OUTPUTS/miniature/easy_seed$2 WORLD=easy RIGHT=(0.40 0.60) SHARES=(0.35 0.25 0.17 0.12 0.08)
       EPOCHS=(num_train_epochs=16) ;;
     hard) # More steps to go, and to go wrong in; a plan, 8 operations and the answer are 10 turns. Without a cold start
       # that has come down neither SFT nor RL gets anywhere: in seed 1 it ended at a loss of 0.06, and RL began and ended

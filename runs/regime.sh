@@ -40,17 +40,21 @@ sample_validation() {
   stop_servers
 }
 
-# SFT; where the regime names SHARES, on the largest whose student is right at most RIGHT[1] of the time.
+# SFT; where the regime names SHARES, on the largest whose student is right at most RIGHT[1] of the time. RUN/sft_shares
+# says how often it was with each, so that a resumed run does not train those again that were too many.
 sft_in_regime() {
   local share right
   [ ${#SHARES[@]} -gt 0 ] || { sft_train; return; }
   for share in "${SHARES[@]}"; do
+    right=$(awk -v share="$share" '$1 == share {print $2}' "$RUN/sft_shares" 2> /dev/null || true)
+    [ -z "$right" ] || awk "BEGIN {exit !($right <= ${RIGHT[1]})}" || continue
     echo "$share" > "$RUN/sft_share"
     sft_format
     sft_train
     sample_validation sft
     right=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["kinds"]["word"]["sampled"]["accuracy"])' "$RUN/regime.json")
     echo "SFT on $share of the trajectories: right $right of the time"
+    echo "$share $right" >> "$RUN/sft_shares"
     awk "BEGIN {exit !($right < ${RIGHT[0]})}" && { echo "the regime begins at ${RIGHT[0]}: more trajectories are needed" >&2; return 1; }
     awk "BEGIN {exit !($right <= ${RIGHT[1]})}" && return 0
   done

@@ -67,6 +67,15 @@ def test_sft_takes_the_largest_share_whose_student_is_right_seldom_enough(tmp_pa
     ]  # fmt: skip
 
 
+def test_a_resumed_run_does_not_train_again_on_shares_that_were_too_many(tmp_path: Path) -> None:
+    assert find_share(tmp_path, "0.1) is=0.29;; *) is=0.16;;", shares="0.1 0.07").returncode == 1
+    (tmp_path / "did").unlink()
+    ended = find_share(tmp_path, "*) is=0.06;;", shares="0.1 0.07 0.05")
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "did").read_text().splitlines() == ["format --set sft_share=0.05", "train"]
+    assert ended.stdout.splitlines()[-1] == "chosen --set sft_share=0.05"
+
+
 @pytest.mark.parametrize(("right", "why"), [("*) is=0.01;;", "begins at 0.05"), ("*) is=0.3;;", "ends at 0.15")])
 def test_a_seed_without_a_student_of_the_regime_stops_the_road(tmp_path: Path, right: str, why: str) -> None:
     ended = find_share(tmp_path, right)
