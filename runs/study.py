@@ -1,7 +1,7 @@
 """The learning study of RL/README.md: what do short horizons and key-step rewards buy, in an easy and a hard regime?
 
     .venv/bin/python runs/study.py                 both regimes, three seeds: one or two nights on 2 cores
-    .venv/bin/python runs/study.py --quick         the hard regime, one seed, 32 steps, 400 test tasks, no sft_all
+    .venv/bin/python runs/study.py --quick         the hard regime, one seed, 16 steps, 300 test tasks, no sft_all
     .venv/bin/python runs/study.py --regimes hard --seeds 0 1
     .venv/bin/python runs/study.py --regimes hard --arms standard long_horizon    the others another night
 
@@ -66,7 +66,7 @@ class Plan:
 # In the easy one the demo's 48 steps gain 3.5 points on the mean of eight runs of seed 0, so it gets half as many.
 FULL = Plan("study", steps={"easy": 64, "hard": 128}, validate_every=16, seeds=(0, 1, 2))
 QUICK = Plan(
-    "quick", steps={"hard": 32}, validate_every=16, seeds=(0,), tasks=400, arms=("sft", "sft_longer", *RL_ARMS)
+    "quick", steps={"hard": 16}, validate_every=8, seeds=(0,), tasks=300, arms=("sft", "sft_longer", *RL_ARMS)
 )
 
 
