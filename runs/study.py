@@ -1,7 +1,7 @@
 """The learning study of RL/README.md: what do short horizons and key-step rewards buy, in an easy and a hard regime?
 
     .venv/bin/python runs/study.py                 both regimes, three seeds: one or two nights on 2 cores
-    .venv/bin/python runs/study.py --quick         the hard regime, one seed, 12 steps, 300 test tasks, no sft_all
+    .venv/bin/python runs/study.py --quick         the hard regime, one seed, 8 steps, 300 test tasks, no sft_all
     .venv/bin/python runs/study.py --regimes hard --seeds 0 1
     .venv/bin/python runs/study.py --regimes hard --arms standard long_horizon    the others another night
 
@@ -65,7 +65,7 @@ class Plan:
 # In the hard regime no mode was told apart from SFT with 64 steps (+2 to +3.5 points, seed 0 on an Intel machine).
 # In the easy one the demo's 48 steps gain 3.5 points on the mean of eight runs of seed 0, so it gets half as many.
 FULL = Plan("study", steps={"easy": 64, "hard": 128}, validate_every=16, seeds=(0, 1, 2))
-QUICK = Plan("quick", steps={"hard": 12}, validate_every=6, seeds=(0,), tasks=300, arms=("sft", "sft_longer", *RL_ARMS))
+QUICK = Plan("quick", steps={"hard": 8}, validate_every=4, seeds=(0,), tasks=300, arms=("sft", "sft_longer", *RL_ARMS))
 
 
 def recipe(plan: Plan, regime: str) -> dict[str, Any]:
