@@ -3,6 +3,9 @@
 # many trajectories that takes depends on the seed and the machine, so both are found on training loss and validation,
 # before any RL.
 
+# holds CONDITION: of numbers with fractions, which bash does not know
+holds() { awk "BEGIN {exit !($1)}"; }
+
 # The mean loss of the last tenth of a student's training.
 last_loss() {
   python - "$RUN/$1/trainer_state.json" <<'PY'
@@ -22,7 +25,7 @@ cold_start() {
     [ -n "$COLD_LOSS" ] || return 0
     loss=$(last_loss bc)
     echo "cold start, round $round: a loss of $loss at its end; it is to be below $COLD_LOSS"
-    awk "BEGIN {exit !($loss < $COLD_LOSS)}" && return 0
+    holds "$loss < $COLD_LOSS" && return 0
     from=bc
   done
 }
@@ -45,9 +48,10 @@ sample_validation() {
 sft_in_regime() {
   local share right
   [ ${#SHARES[@]} -gt 0 ] || { sft_train; return; }
+  touch "$RUN/sft_shares"
   for share in "${SHARES[@]}"; do
-    right=$(awk -v share="$share" '$1 == share {print $2}' "$RUN/sft_shares" 2> /dev/null || true)
-    [ -z "$right" ] || awk "BEGIN {exit !($right <= ${RIGHT[1]})}" || continue
+    right=$(awk -v share="$share" '$1 == share {right = $2} END {print right}' "$RUN/sft_shares")
+    [ -z "$right" ] || holds "$right <= ${RIGHT[1]}" || continue
     echo "$share" > "$RUN/sft_share"
     sft_format
     sft_train
@@ -55,8 +59,8 @@ sft_in_regime() {
     right=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["kinds"]["word"]["sampled"]["accuracy"])' "$RUN/regime.json")
     echo "SFT on $share of the trajectories: right $right of the time"
     echo "$share $right" >> "$RUN/sft_shares"
-    awk "BEGIN {exit !($right < ${RIGHT[0]})}" && { echo "the regime begins at ${RIGHT[0]}: more trajectories are needed" >&2; return 1; }
-    awk "BEGIN {exit !($right <= ${RIGHT[1]})}" && return 0
+    holds "$right < ${RIGHT[0]}" && { echo "the regime begins at ${RIGHT[0]}: more trajectories are needed" >&2; return 1; }
+    holds "$right <= ${RIGHT[1]}" && return 0
   done
   echo "the regime ends at ${RIGHT[1]}: smaller shares are needed" >&2
   return 1

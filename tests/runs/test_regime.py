@@ -76,6 +76,13 @@ def test_a_resumed_run_does_not_train_again_on_shares_that_were_too_many(tmp_pat
     assert ended.stdout.splitlines()[-1] == "chosen --set sft_share=0.05"
 
 
+def test_a_run_resumed_twice_trains_again_on_the_share_that_was_right(tmp_path: Path) -> None:
+    for _ in range(3):  # killed between its last look and the end of the stage, which cpu.sh marks
+        ended = find_share(tmp_path, "0.1) is=0.29;; *) is=0.06;;")
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.splitlines()[-1] == "chosen --set sft_share=0.07"
+
+
 @pytest.mark.parametrize(("right", "why"), [("*) is=0.01;;", "begins at 0.05"), ("*) is=0.3;;", "ends at 0.15")])
 def test_a_seed_without_a_student_of_the_regime_stops_the_road(tmp_path: Path, right: str, why: str) -> None:
     ended = find_share(tmp_path, right)
