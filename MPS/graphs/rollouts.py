@@ -32,10 +32,12 @@ from score.trajectory import Successes
 
 
 class Rollouts:
-    """The student by itself, again and again; its temperature should be above 0, else all rollouts are the same."""
+    """The student by itself, again and again; its temperature should be above 0, else all rollouts are the same. Of all
+    tasks together as many go on at once as the student's server takes calls: more would hold processes and wait."""
 
     def __init__(self, student: Student, judge: Judge, copies: Copies):
         self.student, self.judge, self.copies = student, judge, copies
+        self._places = asyncio.Semaphore(student.endpoint.settings.concurrency)
 
     async def successes(
         self, task: Task, start: Episode, session: Session | None, k: int, seed: int | None
@@ -94,6 +96,14 @@ class Rollouts:
         self, task: Task, start: Episode, session: Session | None, forking: asyncio.Lock, seed: int | None
     ) -> bool:
         episode = Episode(start.question, start.max_steps, start.plan, list(start.steps), start.planned)
+        async with self._places:
+            await self._finish(task, episode, session, forking, seed)
+        return (await judge_episode(self.judge, task, episode)).correct
+
+    async def _finish(
+        self, task: Task, episode: Episode, session: Session | None, forking: asyncio.Lock, seed: int | None
+    ) -> None:
+        """Let the student go on until the episode is over, or its dialogue outgrows the student's context."""
         async with forking:
             here = await self.copies.of(session)
         try:
@@ -102,7 +112,7 @@ class Rollouts:
                 try:
                     reply = await self.student.reply(episode, None if seed is None else seed + turn)
                 except TaskError:
-                    return False  # the dialogue outgrew the student's context: its own failing
+                    return  # the student's own failing: no answer
                 turn += 1
                 step = episode.student_reply(reply)
                 if step is None:
@@ -114,7 +124,6 @@ class Rollouts:
                 episode.add(step, result)
         finally:
             await here.close()
-        return (await judge_episode(self.judge, task, episode)).correct
 
 
 def rate(successes: Successes) -> float:

@@ -15,7 +15,7 @@ from roles import Student
 from score.answers import Equivalence
 from score.episode import Episode
 from score.errors import JudgeError
-from score.interpreter import Interpreter, InterpreterSettings
+from score.interpreter import Interpreter, InterpreterSettings, Session
 from score.judging import Judge
 from score.llm import Endpoint, EndpointSettings
 from score.miniature.marking import Problem
@@ -193,6 +193,40 @@ def test_rollouts_leave_no_session_behind(world: Path, tasks: list[Task], studen
                     return len(interpreter._sessions)
 
     assert asyncio.run(measure()) == 1
+
+
+class Watched(Copies):
+    """Copies that count the sessions that live at once."""
+
+    def __init__(self, interpreter: Interpreter):
+        super().__init__(interpreter, {})
+        self._watched, self.most = interpreter, 0
+
+    async def of(self, session: Session | None) -> Session:
+        copy = await super().of(session)
+        self.most = max(self.most, len(self._watched._sessions))
+        return copy
+
+
+def test_no_more_rollouts_go_on_at_once_than_the_student_takes_calls() -> None:
+    async def measure() -> tuple[Successes, int]:
+        server = ChatServer(["<thought>t</thought><code>x = 1</code>"])
+        task = Task(id="1", question="Where?", true_answer="Oslo")
+        with Equivalence(workers=1) as equivalence:
+            async with Interpreter(InterpreterSettings(preload=["math"])) as interpreter:
+                endpoint = Endpoint("student", EndpointSettings(base_url=server.address, model="s", concurrency=2))
+                copies = Watched(interpreter)
+                rollouts = Rollouts(Student(endpoint), Judge(equivalence, None), copies)
+                try:
+                    found = await rollouts.successes(task, Episode(task.question, 2, "I know."), None, 8, None)
+                finally:
+                    await endpoint.close()
+                    server.close()
+                return found, copies.most
+
+    found, most = asyncio.run(measure())
+    assert found == (0, 8)
+    assert most <= 4, "a rollout holds its state before the step and, while the step runs, that after it"
 
 
 def test_the_script_reports_what_rollouts_measured(
