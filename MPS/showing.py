@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from score.episode import Episode
+from score.interpreter import STOPPED
 from score.quoting import quoted
 from score.trajectory import NO_CODE, Step
-
-STOPPED = ("timeout", "memory", "killed")  # what the interpreter had to end
 
 
 def show_step(number: int, step: Step, *, quote: bool = True) -> str:

@@ -7,7 +7,8 @@ What happens to a turn that is not as it should be:
 - cut by a token limit: its tokens stay, nothing of it is run, and the episode ends without an answer;
 - no `<code>` block, or one that is not closed: nothing is run, the observation says so, and the episode goes on
   (in the first turn of a question without a plan, such text is the plan);
-- code that together runs longer than `limits.code_seconds`: the episode ends without an answer;
+- code that together runs longer than `limits.code_seconds`, or that the interpreter had to stop while it keeps no
+  snapshots (`interpreter.snapshots: false`), so that the state is gone: the episode ends without an answer;
 - two blocks: the first is run; text after it is ignored, and so is code after `final_answer_print`'s step;
 - another stop token than the template's end of turn: the end of turn is added with mask 0.
 A failure of the interpreter or of a tool's back end leaves the rollout unscored (`episode.unscored` says why), and so
@@ -36,7 +37,7 @@ from workbench import Place, Workbench
 from score.dialogue import AFTER_PLAN, Message
 from score.episode import Episode
 from score.errors import DataError, InterpreterError, ToolError
-from score.interpreter import Session
+from score.interpreter import STOPPED, Session
 from score.settings import load_settings
 from score.tools import run_code
 
@@ -62,7 +63,7 @@ class Outcome:
     answer: str | None
     turns: list[dict[str, Any]]
     unscored: str | None
-    ended: str  # answer, turns, tokens, time
+    ended: str  # answer, turns, tokens, time, stopped
     generated_tokens: int
     prefix_differs: bool = False
     ran_prefix: bool = False
@@ -176,6 +177,9 @@ class Rollout:
                     return
                 if self.code_seconds > self.loop.settings.limits.code_seconds:
                     self.ended = "time"
+                    return
+                if done.status in STOPPED and not self.loop.settings.interpreter.snapshots:
+                    self.ended = "stopped"
                     return
             if number + 1 < self.max_turns and not self._add_observation(observation, ended):
                 self.ended = "tokens"

@@ -4,20 +4,24 @@
   Above `unscored_limit` (a share of the step's rollouts) training stops instead of learning from noise. Rows whose
   prefix prints something else than recorded move no weight either; they are a matter of the data and do not stop it.
 - With `credit: key_turn` and `two_parts` what a rollout's key turn earned is put at the end of that turn (`advantage`).
+- With `filter_groups` a group that has an unscored rollout is never replaced, or the limit would not see it; the tokens
+  of those that are replaced count.
 - A rollout that failed with an unexpected error stops training: it is a bug, not a 0.
 - Shares of tiers and deciding layers, key-step hits, final accuracy and tokens go into verl's loggers.
 - verl polls every 2 s, which on a small model is longer than the step: `poll_interval` is a setting.
 
-- The checkpoint with the best validation accuracy is kept under `best`, whatever verl deletes.
+- The checkpoint with the best validation accuracy is kept under `best`, whatever verl deletes. A validation with more
+  unscored rows than the limit is none: those that a rule decides are mostly right.
 
 `trainer.v1.sampler.sampler_kwargs` may hold `poll_interval`, `unscored_limit`, `filter_groups`, `train_batch_size`,
 `checkpoints`, `credit`.
 """
 
 import json
+import logging
 import os
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +36,16 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
 from score.errors import JudgeError, ScoreError
 
+_log = logging.getLogger(__name__)
 TIERS = ("correct", "same_as_teacher", "new_way", "nothing")
 BY_KEY_STEP = ("same_as_teacher", "new_way")
 RECORD = "best.json"  # of the best checkpoint, in its folder: step and accuracy
 FIELDS = ["rm_scores", "response_mask", "extra_fields"]
+
+
+def uid_of(key: str) -> str:
+    """The prompt of a rollout's key in the transfer queue, `{uid}_{session}_{index}`."""
+    return key.rsplit("_", 2)[0]
 
 
 def group_means(uids: list[str], scores: np.ndarray, unscored: np.ndarray) -> np.ndarray:
@@ -94,6 +104,12 @@ def _share(part: float, rest: float) -> float:
     return part / (part + rest) if part + rest else 0.0
 
 
+def key_rewards(uids: list[str], infos: list[dict[str, Any]], unscored: np.ndarray) -> np.ndarray:
+    """What each rollout's key turn earned [N]; an unscored one the mean of those of its group that have a key turn."""
+    absent = np.array([info["turns"] <= info["key_turn"] for info in infos])
+    return group_means(uids, np.array([info["key_reward"] or 0.0 for info in infos]), unscored | absent)
+
+
 def _prefix_executions(uids: list[str], infos: list[dict[str, Any]]) -> float | None:
     """How often a prompt's prefix was run in this step; None where no prompt has one."""
     with_prefix = {uid for uid, info in zip(uids, infos, strict=True) if info["has_prefix"]}
@@ -146,6 +162,7 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
                 "train_batch_size": own["train_batch_size"],
                 "gen_batch_size": 1,
             }
+        self._replaced_tokens = 0.0  # of groups that were filtered since the last batch
         super().__init__(
             sampler_kwargs=sampler_kwargs, poll_interval=float(own.get("poll_interval", 2.0)), **filters, **keywords
         )
@@ -159,26 +176,44 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
                 "(`Error in _run_prompt`)"
             )
 
+    def _infos(self, keys: list[str], partition_id: str) -> list[dict[str, Any]]:
+        """The reward function's answers for these rollouts."""
+        data = tq.kv_batch_get(keys=keys, partition_id=partition_id, select_fields=["extra_fields"])
+        return [getattr(fields, "data", fields)["reward_extra_info"] for fields in data["extra_fields"]]
+
+    def _dapo_filtered_keys(self, partition_id: str) -> tuple[set[str], Counter[float]]:
+        uids, _ = super()._dapo_filtered_keys(partition_id)
+        known = self._dapo_classification_cache[partition_id]
+        keys = [key for key in self.partitions[partition_id] if uid_of(key) in uids]
+        for key, info in zip(keys, self._infos(keys, partition_id) if keys else [], strict=True):
+            if info["unscored"]:
+                known[uid_of(key)] = None  # verl's word for a group that stays
+        left = {uid: known[uid] for uid in uids if known[uid] is not None}
+        return set(left), Counter(left.values())
+
+    def _clear_groups(self, partition_id: str, uids: set[str]) -> None:
+        keys = [key for key in self.partitions[partition_id] if uid_of(key) in uids]
+        self._replaced_tokens += sum(i["generated_tokens"] for i in (self._infos(keys, partition_id) if keys else []))
+        super()._clear_groups(partition_id, uids)
+
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict[str, Any]]:
         """verl's contract: a batch's keys, and metrics."""
         batch, metrics = super().sample(global_steps, partition_id, batch_size)
         data = tq.kv_batch_get(keys=batch.keys, partition_id=partition_id, select_fields=FIELDS)
         infos = [getattr(fields, "data", fields)["reward_extra_info"] for fields in data["extra_fields"]]
         if partition_id != "train":
-            correct = [info["final_correct"] for info in infos if info["final_correct"] is not None]
-            if self.checkpoints is not None and correct:
-                # verl has saved this step before it validates it, and hands over all of validation at once.
-                keep_best(self.checkpoints, global_steps, float(np.mean(correct)))
+            # verl has saved this step before it validates it, and hands over all of validation at once.
+            self._keep(global_steps, infos)
             return batch, metrics
         token_scores = list(data["rm_scores"].unbind())
-        uids = [key.rsplit("_", 2)[0] for key in batch.keys]
+        uids = [uid_of(key) for key in batch.keys]
         unscored = np.array([bool(info["unscored"]) for info in infos])
         scores = np.array([float(tokens.sum()) for tokens in token_scores])
         if unscored.any():
             self._check(np.array([bool(i["unscored"] and not i["prefix_differs"]) for i in infos]), infos)
             scores = group_means(uids, scores, unscored)
         if unscored.any() or self.credit != "rollout":
-            by_key = group_means(uids, np.array([info["key_reward"] or 0.0 for info in infos]), unscored)
+            by_key = key_rewards(uids, infos, unscored)
             for row, (mask, info) in enumerate(zip(data["response_mask"].unbind(), infos, strict=True)):
                 if unscored[row]:
                     token_scores[row][-1] = float(scores[row])
@@ -189,7 +224,19 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
             placed = torch.nested.as_nested_tensor(token_scores, layout=torch.jagged)
             fields = TensorDict({"rm_scores": placed}, batch_size=len(batch.keys))
             tq.kv_batch_put(keys=batch.keys, partition_id=partition_id, fields=fields)
-        return batch, metrics | metrics_of(uids, infos, scores)
+        figures = metrics_of(uids, infos, scores)
+        figures["score/generated_tokens"] += self._replaced_tokens
+        self._replaced_tokens = 0.0
+        return batch, metrics | figures
+
+    def _keep(self, step: int, infos: list[dict[str, Any]]) -> None:
+        """Keep the checkpoint of a step with this validation, if it is the best so far."""
+        correct = [info["final_correct"] for info in infos if info["final_correct"] is not None]
+        unscored = 1 - len(correct) / len(infos)
+        if not correct or unscored > self.unscored_limit:
+            _log.warning("step %d cannot become the best: %.0f %% of its validation is unscored", step, 100 * unscored)
+        elif self.checkpoints is not None:
+            keep_best(self.checkpoints, step, float(np.mean(correct)))
 
     def _check(self, unscored: np.ndarray, infos: list[dict[str, Any]]) -> None:
         share = float(unscored.mean())

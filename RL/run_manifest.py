@@ -28,6 +28,7 @@ from rl_settings import RLSettings
 from score import cli
 from score.errors import DataError
 from score.fingerprint import changes, fingerprint, refuse
+from score.llm import Endpoint
 from score.manifest import file_hash, git_revision, manifest_path, read_manifest, write_manifest
 from score.settings import load_settings
 
@@ -88,6 +89,14 @@ def flat(value: Any, prefix: str) -> list[tuple[str, Any]]:
     return [leaf for key, inner in value.items() for leaf in flat(inner, f"{prefix}{key}.")]
 
 
+def check_judge(config: DictConfig) -> None:
+    """Raises `SettingsError` where the address or the key of the reward's judge is not set: here, and not after the
+    models are loaded."""
+    judge = load_settings(RLSettings, config.reward.custom_reward_function.reward_kwargs.settings).endpoints.reward
+    if judge is not None:
+        Endpoint("reward", judge)
+
+
 def begin(output: Path, now: dict[str, Any], *, accept: bool) -> dict[str, dict[str, Any]]:
     """Write the manifest of a run's checkpoints; of a run that goes on from one, return what changed since. Raises
     `SettingsError` for changes that are not accepted, and writes nothing then."""
@@ -142,7 +151,9 @@ def main() -> int:
     if arguments.when == "end":
         print(end(arguments.output, arguments.export))
         return 0
-    now = state(composed(arguments.config_name, arguments.overrides))
+    config = composed(arguments.config_name, arguments.overrides)
+    check_judge(config)
+    now = state(config)
     changed = begin(arguments.output, now, accept=arguments.accept_changes)
     if changed:
         print(f"goes on although these changed: {', '.join(changed)}", file=sys.stderr)

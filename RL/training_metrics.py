@@ -18,7 +18,8 @@ from score.errors import DataError
 from score.tasks import read_json_lines
 
 EXAMPLE = "cd RL && python training_metrics.py --log output/miniature/log --output output/miniature/metrics.jsonl"
-TIER, LAYER, VALIDATION = "score/tier/", "score/layer/", "val-aux/agent_distill/final_correct/mean"
+TIER, LAYER = "score/tier/", "score/layer/"
+VALIDATION = "val-aux/agent_distill/{}/mean"
 PLAIN = {  # our name: verl's
     "reward": "score/reward",
     "accuracy": "score/final_accuracy",
@@ -44,12 +45,16 @@ PLAIN = {  # our name: verl's
 
 def line(step: int, data: dict[str, Any]) -> dict[str, Any]:
     """One step's figures; shares of tiers and layers are nested. What a step did not measure is left out, but for the
-    validation accuracy, which is null then."""
-    validation = next((value for name, value in data.items() if name.startswith(VALIDATION)), None)
+    validation's accuracy (of the scored rows) and share of unscored rows, which are null then."""
+
+    def validation(figure: str) -> float | None:
+        return next((value for name, value in data.items() if name.startswith(VALIDATION.format(figure))), None)
+
     return {
         "step": step,
         **{ours: data[theirs] for ours, theirs in PLAIN.items() if theirs in data},
-        "val_accuracy": validation,
+        "val_accuracy": validation("final_correct"),
+        "val_unscored": validation("unscored"),
         "tiers": {name.removeprefix(TIER): value for name, value in data.items() if name.startswith(TIER)},
         "layers": {name.removeprefix(LAYER): value for name, value in data.items() if name.startswith(LAYER)},
     }

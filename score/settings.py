@@ -30,13 +30,16 @@ class Strict(BaseModel):
     operational: ClassVar[frozenset[str]] = frozenset()
 
 
+ROOT = Path(__file__).resolve().parents[1]
 SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
 def environment() -> dict[str, str]:
-    """The environment, with the nearest `.env` (from the working directory upwards) below it."""
-    from_file = {key: value for key, value in dotenv_values(find_dotenv(usecwd=True)).items() if value is not None}
+    """The environment, with the nearest `.env` below it: from the working directory upwards, else the repository's,
+    since Ray's workers start where `ray start` was typed."""
+    file = find_dotenv(usecwd=True) or ROOT / ".env"
+    from_file = {key: value for key, value in dotenv_values(file).items() if value is not None}
     return from_file | dict(os.environ)
 
 

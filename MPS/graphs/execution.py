@@ -1,9 +1,7 @@
 """What the graphs do alike: run a step in a copy of the interpreter's state, judge an episode that is over."""
 
-from showing import STOPPED
-
 from score.episode import Episode
-from score.interpreter import Interpreter, Session, StepResult
+from score.interpreter import STOPPED, Interpreter, Session, StepResult
 from score.judging import Judge
 from score.tasks import Task
 from score.tools import Tools, run_code

@@ -39,6 +39,11 @@ BYPASS=algorithm.rollout_correction.bypass_mode
 UNSCORED_LIMIT=trainer.v1.sampler.sampler_kwargs.unscored_limit
 "
 
+# What Ray's workers need of this environment: those of a cluster that `ray start` made, here or on other nodes, have
+# their own. Keys are not among them, since Ray logs these: they belong into .env, or into `ray start`'s environment.
+FORWARDED="PYTHONPATH SCORE_RL_ROOT SCORE_RL_SETTINGS SCORE_RL_CACHE VERL_FILE_LOGGER_PATH MLFLOW_TRACKING_URI
+  REWARD_API_BASE"
+
 from_variables() { # prints a Hydra override for each variable that is set
   local pair name
   for pair in $VARIABLES; do
@@ -58,6 +63,25 @@ from_variables() { # prints a Hydra override for each variable that is set
   fi
 }
 
+text() { # KEY TEXT: a Hydra override, whatever the text holds
+  local quote=\'
+  echo "$1='${2//$quote/\\$quote}'"
+}
+
+forwarded() { # prints a Hydra override for each of these variables that is set
+  local name
+  for name in $FORWARDED; do
+    [ -z "${!name:-}" ] || text "+ray_kwargs.ray_init.runtime_env.env_vars.$name" "${!name}"
+  done
+}
+
+train() { # CONFIG KEY=VALUE...: one start of verl, with a log of its own (training_metrics.py joins those of a run)
+  local config=$1 environment=(); shift
+  export VERL_FILE_LOGGER_PATH=$OUTPUT/log/verl_$(date +%Y%m%d_%H%M%S).jsonl
+  mapfile -t environment < <(forwarded)
+  python -m verl.trainer.main_ppo --config-dir "$RL_ROOT/configs" --config-name "$config" "${environment[@]}" "$@"
+}
+
 launch() {
   local config=$1; shift
   local arguments=() overrides=() dry= value
@@ -66,13 +90,10 @@ launch() {
   export SCORE_RL_ROOT=$RL_ROOT SCORE_RL_SETTINGS=$(realpath -m "$SETTINGS")
   export PYTHONPATH=$RL_ROOT:$(dirname "$RL_ROOT")${PYTHONPATH:+:$PYTHONPATH}
   export RAY_USAGE_STATS_ENABLED=0 SCORE_RL_CACHE=${SCORE_RL_CACHE:-$OUTPUT/judge_cache_$(hostname).sqlite}
-  local log=$OUTPUT/log/verl_$(date +%Y%m%d_%H%M%S).jsonl # one a start: training_metrics.py joins those of a resumed run
-  export VERL_FILE_LOGGER_PATH=$log
-  local settings=(data.train_files="$DATA/train.parquet" data.val_files="$DATA/val.parquet"
-    trainer.default_local_dir="$OUTPUT/checkpoints" "${overrides[@]}" "${arguments[@]}")
-  local command=(python -m verl.trainer.main_ppo --config-dir "$RL_ROOT/configs" --config-name "$config"
-    "${settings[@]}" hydra.run.dir="$OUTPUT/log/hydra")
-  if [ -n "$dry" ]; then "${command[@]}" --cfg job --resolve; return; fi
+  local place settings=("$(text data.train_files "$DATA/train.parquet")" "$(text data.val_files "$DATA/val.parquet")"
+    "$(text trainer.default_local_dir "$OUTPUT/checkpoints")" "${overrides[@]}" "${arguments[@]}")
+  place=$(text hydra.run.dir "$OUTPUT/log/hydra")
+  if [ -n "$dry" ]; then train "$config" "${settings[@]}" "$place" --cfg job --resolve; return; fi
   mkdir -p "$OUTPUT/log"
   local accepted=()
   [ "${ACCEPT_CHANGES:-}" != 1 ] || accepted=(--accept-changes)
@@ -80,11 +101,10 @@ launch() {
   local tracker=$OUTPUT/checkpoints/latest_checkpointed_iteration.txt left=${RESTARTS:-0} before
   while true; do
     before=$(cat "$tracker" 2> /dev/null || echo 0)
-    if "${command[@]}"; then break; fi
+    if train "$config" "${settings[@]}" "$place"; then break; fi
     if [ "$left" -le 0 ] || [ "$(cat "$tracker" 2> /dev/null || echo 0)" -le "$before" ]; then return 1; fi
     left=$((left - 1))
     echo "the run failed; it goes on from step $(cat "$tracker") ($left more restarts)" >&2
-    VERL_FILE_LOGGER_PATH=$OUTPUT/log/verl_$(date +%Y%m%d_%H%M%S).jsonl
   done
   python "$RL_ROOT/export_checkpoint.py" --checkpoints "$OUTPUT/checkpoints" --output "$EXPORT" --which "${EXPORT_FROM:-last}"
   python "$RL_ROOT/training_metrics.py" --log "$OUTPUT/log" --output "$EXPORT/metrics.jsonl"

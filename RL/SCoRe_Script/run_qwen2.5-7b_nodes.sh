@@ -16,6 +16,7 @@ EXPORT=${EXPORT:-$OUTPUT/SCoRe_RL}
 SETTINGS=${SETTINGS:-$RL_ROOT/configs/RL.yaml}
 BACKEND=${BACKEND:-sglang} # or vllm
 export RAY_ADDRESS=${RAY_ADDRESS:-auto}
+export SCORE_RL_CACHE=${SCORE_RL_CACHE:-/tmp/score_rl_judge_$(id -un)_$(basename "$OUTPUT").sqlite} # SQLite wants a local disk: one on each node
 export MLFLOW_TRACKING_URI=${MLFLOW_TRACKING_URI:-sqlite:///$OUTPUT/mlruns.db}
 
 launch nodes "$@"

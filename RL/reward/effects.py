@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from score.interpreter import Session
+from score.interpreter import STOPPED, Session
 
 _SECONDS = 5.0  # for looking at the variables, whatever a step may take
 _MARK = "score-variables:"
@@ -44,7 +44,8 @@ async def effect(before: Session, known: Variables | None, code: str) -> Effect:
     copy = await before.fork()
     try:
         result = await copy.run(code)
-        after = await _look(copy) if known is not None else None
+        stopped = result.status in STOPPED  # without snapshots there is no state left to look at
+        after = await _look(copy) if known is not None and not stopped else None
     finally:
         await copy.close()
     if known is None or after is None:

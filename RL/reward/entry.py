@@ -21,7 +21,7 @@ from reward.keyturn import key_turn_of, rendered
 from reward.sameness import same_step
 from reward.tiers import Evidence, KeyStep, Sameness, Score, score
 from score.answers import Equivalence
-from score.errors import JudgeError, ProviderError
+from score.errors import JudgeError, ProviderError, TaskError
 from score.judging import Judge
 from score.llm import Endpoint
 from score.settings import load_settings
@@ -34,7 +34,8 @@ UNKNOWN = Sameness(None, "undecided")
 @dataclass
 class Scored:
     """A rollout's score, and what its judge cost. `key_reward`: what of the score its key turn earned, where a right
-    answer says as much for it as the teacher's step; it and `key_step_hit` are None where the row has no key step."""
+    answer says as much for it as the teacher's step; it and `key_step_hit` are None where the row has no key step, and
+    `key_step_hit` too where nobody was asked whether the key turn does the same."""
 
     score: Score
     key_step_hit: bool | None
@@ -92,7 +93,8 @@ class Scorer:
         )
 
     async def score(self, info: Mapping[str, Any]) -> Scored:
-        """Raises `JudgeError` or `ProviderError` where a judge is needed and gives no verdict."""
+        """Raises `JudgeError` or `ProviderError` where a judge is needed and gives no verdict, `TaskError` where what
+        it is to read is longer than its context."""
         episode, question, costs = info["episode"], info["question"], Costs()
         right, layer = None, "no answer"
         if episode["answer"] is not None:
@@ -124,7 +126,7 @@ class Scorer:
         by_key = settings.same_as_teacher if right and turn is not None else made.score
         return Scored(
             made,
-            key_step_hit=bool(teacher.same) if key.is_there else None,
+            key_step_hit=(teacher.same if turn is not None else False) if key.is_there else None,
             key_reward=by_key if key.is_there and settings.key_step else None,
             costs=costs,
         )
@@ -155,7 +157,7 @@ async def compute_score(
     if reason is None:
         try:
             made = await _scorer(settings).score(extra_info)
-        except (JudgeError, ProviderError) as error:
+        except (JudgeError, ProviderError, TaskError) as error:
             reason = f"{error.kind}: {error}"
     if reason is not None:
         _log.warning("a rollout is unscored: %s", reason)

@@ -2,13 +2,14 @@
 
 from score.interpreter.interpreter import Interpreter
 from score.interpreter.output import NOTHING_PRINTED
-from score.interpreter.result import StepResult
+from score.interpreter.result import STOPPED, StepResult
 from score.interpreter.session import Session, close_all
 from score.interpreter.settings import InterpreterSettings
 from score.interpreter.sync import SyncSession, open_session
 
 __all__ = [
     "NOTHING_PRINTED",
+    "STOPPED",
     "Interpreter",
     "InterpreterSettings",
     "Session",

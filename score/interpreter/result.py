@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 from score.interpreter.inside import wire
 
 Status = Literal["ok", "error", "timeout", "memory", "killed", "tool_error"]
+STOPPED: tuple[Status, ...] = ("timeout", "memory", "killed")  # what had to be ended
 LOOP_FAILED = 70  # as in inside/worker.py
 
 

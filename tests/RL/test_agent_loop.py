@@ -42,9 +42,9 @@ class Scripted:
         return SimpleNamespace(token_ids=cut, log_probs=[-1.0] * len(cut), stop_reason=reason, extra_fields={})
 
 
-def settings() -> RLSettings:
-    interpreter = InterpreterSettings(preload=["math"], step_timeout_s=5)
-    return RLSettings(interpreter=interpreter, limits=Limits(code_seconds=0.5))
+def settings(**interpreter: Any) -> RLSettings:
+    chosen = InterpreterSettings(**{"preload": ["math"], "step_timeout_s": 5, **interpreter})
+    return RLSettings(interpreter=chosen, limits=Limits(code_seconds=0.5))
 
 
 def rollouts(
@@ -54,19 +54,21 @@ def rollouts(
     room: int = 400,
     info: Any = None,
     tools: Any = (),
+    interpreter: Any = (),
     **scripted: Any,
 ) -> Any:
     """Run one rollout for each script, all of one prompt at once; returns (outputs, workbench)."""
 
     async def run() -> Any:
-        bench = Workbench(settings(), as_functions(tools))
+        chosen = settings(**dict(interpreter))
+        bench = Workbench(chosen, as_functions(tools))
         verl = SimpleNamespace(
             response_length=room, prompt_length=400, multi_turn=SimpleNamespace(max_assistant_turns=8)
         )
         try:
             loops = [
                 SimpleNamespace(
-                    settings=settings(),
+                    settings=chosen,
                     workbench=bench,
                     turns=Turns(tokenizer),
                     rollout_config=verl,
@@ -245,6 +247,17 @@ def test_an_episode_whose_code_runs_too_long_ends_without_an_answer(tokenizer: A
     slow = "<thought>t</thought><code>import time\ntime.sleep(0.6)</code>"
     episode = one(tokenizer, QUESTION, [PLAN, slow, ANSWER]).extra_fields["episode"]
     assert (episode["ended"], episode["answer"], episode["unscored"]) == ("time", None, None)
+
+
+@pytest.mark.parametrize("snapshots, ended", [(False, "stopped"), (True, "answer")])
+def test_code_that_had_to_be_stopped_is_the_students_own_failing(tokenizer: Any, snapshots: bool, ended: str) -> None:
+    """Without snapshots its variables are gone, so the episode cannot go on; it is scored all the same."""
+    replies = [PLAN, STEP, "<thought>t</thought><code>import os\nos._exit(1)</code>", ANSWER]
+    chosen = {"snapshots": snapshots, "step_timeout_s": 0.3}
+    episode = one(tokenizer, QUESTION, replies, interpreter=chosen).extra_fields["episode"]
+    assert (episode["ended"], episode["unscored"]) == (ended, None)
+    assert episode["turns"][2]["status"] == "killed"
+    assert episode["answer"] == ("7" if snapshots else None)
 
 
 class Doubler(BaseTool):  # type: ignore[misc]

@@ -138,6 +138,31 @@ def test_the_gpu_config_holds_the_settings_of_the_original_runs(composed: Any) -
     assert "mlflow" in composed("score_grpo").trainer.logger
 
 
+@pytest.mark.parametrize("name", ["score_grpo", "one_gpu", "nodes", "miniature_cpu"])
+def test_what_ray_is_started_with_refers_to_nothing(name: str, composed: Any) -> None:
+    """verl hands `ray_init` over unresolved: a reference would arrive as the text `${...}`."""
+    assert "${" not in str(OmegaConf.to_container(composed(name).ray_kwargs, resolve=False))
+
+
+def test_rays_workers_on_other_nodes_get_the_launchers_environment(tmp_path: Path) -> None:
+    """What is not set stays out: an empty value would hide that of .env. Keys would be logged."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment |= {"OUTPUT": str(tmp_path / "it's, a=run"), "MLFLOW_TRACKING_URI": "http://flow:5000/x?y=1,2"}
+    environment.pop("REWARD_API_BASE", None)
+    done = subprocess.run(
+        ["bash", "SCoRe_Script/run_qwen2.5-7b_nodes.sh", "--dry-run"],
+        cwd=RL, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    printed = OmegaConf.create(done.stdout[done.stdout.index("actor_rollout_ref:") :])
+    found = printed.ray_kwargs.ray_init.runtime_env.env_vars
+    assert found["SCORE_RL_SETTINGS"] == str(RL / "configs" / "RL.yaml")
+    assert found["SCORE_RL_ROOT"] == str(RL) and found["PYTHONPATH"].startswith(f"{RL}:{ROOT}")
+    assert found["VERL_FILE_LOGGER_PATH"].startswith(environment["OUTPUT"])
+    assert found["MLFLOW_TRACKING_URI"] == environment["MLFLOW_TRACKING_URI"]
+    assert "REWARD_API_BASE" not in found and not any("KEY" in name for name in found)
+
+
 def test_the_settings_for_real_models_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REWARD_API_BASE", "http://127.0.0.1:1/v1")
     settings = load_settings(RLSettings, RL / "configs" / "RL.yaml")

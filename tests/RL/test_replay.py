@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from advantage import at_turn, credited, group_advantages, in_two_parts
-from replay import ScoreReplayBuffer, group_means, keep_best
+from replay import ScoreReplayBuffer, group_means, keep_best, key_rewards
 
 from score.errors import JudgeError
 
@@ -22,6 +22,16 @@ def test_an_unscored_rollout_gets_its_groups_mean_and_so_no_advantage() -> None:
     assert filled.tolist() == [1.0, 0.0, 0.5, 0.0, 0.0]
     advantages = group_advantages(torch.tensor(filled), np.array(UIDS), divide_by_std=False, negative_scale=1.0)
     assert advantages[2:].tolist() == pytest.approx([0.0, 0.0, 0.0])
+
+
+def test_an_unscored_rollouts_key_turn_counts_as_the_other_key_turns_of_its_group() -> None:
+    """The second was right before it came to the key turn, so it says nothing about key turns."""
+    rewards, turns, unscored = [0.5, 1.0, None], [4.0, 2.0, 4.0], np.array([False, False, True])
+    infos = [
+        {"key_reward": reward, "turns": number, "key_turn": 2.0} for reward, number in zip(rewards, turns, strict=True)
+    ]
+    found = key_rewards(["a"] * 3, infos, unscored)
+    assert (found[0], found[2]) == (0.5, 0.5)
 
 
 def test_negative_advantages_are_scaled_and_the_division_is_optional() -> None:
@@ -37,6 +47,22 @@ def test_too_many_unscored_rollouts_stop_training() -> None:
     infos = [{"unscored": 1.0, "unscored_reason": "judge: timed out"}, {"unscored": 0.0, "unscored_reason": ""}]
     with pytest.raises(JudgeError, match="50%.*timed out"):
         buffer._check(np.array([True, False]), infos)
+
+
+def validated(buffer: ScoreReplayBuffer, step: int, right: int, wrong: int, unscored: int) -> None:
+    save_checkpoint(buffer.checkpoints, step)
+    buffer._keep(step, [{"final_correct": value} for value in [1.0] * right + [0.0] * wrong + [None] * unscored])
+
+
+def test_a_validation_that_is_mostly_unscored_crowns_no_checkpoint(tmp_path: Path) -> None:
+    buffer = ScoreReplayBuffer.__new__(ScoreReplayBuffer)
+    buffer.unscored_limit, buffer.checkpoints = 0.05, tmp_path
+    validated(buffer, 2, right=6, wrong=4, unscored=0)
+    validated(buffer, 4, right=6, wrong=0, unscored=4)  # the judge is down: what the rules decide is right
+    validated(buffer, 6, right=0, wrong=0, unscored=10)
+    assert best_weights(tmp_path) == "weights of step 2"
+    validated(buffer, 8, right=69, wrong=30, unscored=1)
+    assert best_weights(tmp_path) == "weights of step 8"
 
 
 def test_what_a_key_step_earned_can_be_credited_to_its_turn_alone() -> None:

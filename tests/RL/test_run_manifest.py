@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from run_manifest import begin, composed, end, state
+from run_manifest import begin, check_judge, composed, end, state
 
 from score.errors import DataError, SettingsError
 
@@ -70,6 +70,13 @@ def test_a_changed_setting_of_the_reward_is_refused(run: Path) -> None:
     (run / "RL.yaml").write_text("limits: {tokens_per_turn: 12}\nreward: {avoid: false}\n")
     with pytest.raises(SettingsError, match="settings.reward.avoid: was True, is False"):
         start(run)
+
+
+def test_a_judge_without_an_address_is_noticed_before_the_models_are_loaded(run: Path) -> None:
+    check_judge(composed("miniature_cpu", []))  # no judge, nothing to check
+    (run / "RL.yaml").write_text("endpoints: {reward: {base_url: '${NOWHERE}', model: m}}\n")
+    with pytest.raises(SettingsError, match="the variable NOWHERE is not set"):
+        check_judge(composed("miniature_cpu", []))
 
 
 def test_more_steps_another_place_and_other_devices_are_no_change(

@@ -67,6 +67,18 @@ def verdicts() -> Any:
     return asyncio.run(run())
 
 
+def test_a_step_that_had_to_be_stopped_is_compared_by_what_it_printed() -> None:
+    """Without snapshots its state is gone, which is no failure of the sandbox."""
+
+    async def run() -> Any:
+        async with Interpreter(SETTINGS.model_copy(update={"step_timeout_s": 0.5, "snapshots": False})) as interpreter:
+            session = await interpreter.open()
+            return await effect(session, await variables(session), "while True: pass")
+
+    found = asyncio.run(run())
+    assert (found.status, found.changed) == ("timeout", None)
+
+
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{ours!r} | {theirs!r}" for ours, theirs, _ in CASES])
 def test_sameness_by_execution(number: int, verdicts: Any) -> None:
     found, same = verdicts[number], CASES[number][2]

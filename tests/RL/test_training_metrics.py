@@ -9,7 +9,7 @@ from training_metrics import VALIDATION, joined
 
 from score.errors import DataError
 
-TOKENS, RIGHT = "score/generated_tokens", f"{VALIDATION}@1"
+TOKENS, RIGHT = "score/generated_tokens", f"{VALIDATION.format('final_correct')}@1"
 
 
 def write(log: Path, start: int, *rows: tuple[int, dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from rl_settings import RLSettings
 from score.errors import JudgeError
 from score.llm import Endpoints, EndpointSettings
 from score.verdicts import CLAIM_S, Costs, Verdicts
-from tests.chat_server import ChatServer
+from tests.moody_server import Mood, MoodyServer, completion
 
 
 class Asked:
@@ -81,27 +81,43 @@ def test_the_claim_of_a_worker_that_died_is_taken_over(tmp_path: Path, monkeypat
     assert Verdicts(tmp_path / "cache.sqlite")._claim_or_read("k") is None
 
 
-@pytest.mark.parametrize("replies, status", [(["no idea"], 200), (["{}"], 500)], ids=["unreadable", "a broken server"])
-def test_a_judge_without_a_verdict_leaves_the_rollout_unscored(replies: list[str], status: int) -> None:
-    server = ChatServer(replies, status=status)
-    endpoint = EndpointSettings(base_url=server.address, model="m", attempts=1, timeout_s=5, give_up_after_s=1)
-    info = {"question": "q", "references": ["Paris"], "chosen_step": ""}
-    outcome = {
-        "answer": "the city of light",
-        "turns": [],
-        "unscored": None,
-        "generated_tokens": 1,
-        "prefix_differs": False,
-    }
+def computed(settings: RLSettings, **info: Any) -> dict[str, Any]:
+    """What verl gets for a rollout that answered in words which no rule can tell from `Paris`."""
+    outcome = {"answer": "the city of light", "turns": [], "unscored": None, "generated_tokens": 1}
+    outcome |= {"prefix_differs": False, **info.pop("episode", {})}
+    row = {"question": "q", "references": ["Paris"], "chosen_step": "", **info, "episode": outcome}
 
     async def work() -> Any:
-        scorer = entry._scorers["test"] = entry.Scorer(RLSettings(endpoints=Endpoints(reward=endpoint)))
+        scorer = entry._scorers["test"] = entry.Scorer(settings)
         try:
-            return await entry.compute_score("", "", "", info | {"episode": outcome}, "test")
+            return await entry.compute_score("", "", "", row, "test")
         finally:
             await scorer.close()
 
-    made = run(work)
+    return dict(run(work))
+
+
+TOO_LONG = b'{"error": {"message": "too long", "code": "context_length_exceeded"}}'
+
+
+@pytest.mark.parametrize(
+    "mood",
+    [Mood(body=completion("no idea")), Mood(500), Mood(400, body=TOO_LONG)],
+    ids=["unreadable", "a broken server", "longer than its context"],
+)
+def test_a_judge_without_a_verdict_leaves_the_rollout_unscored(mood: Mood) -> None:
+    server = MoodyServer([mood])
+    endpoint = EndpointSettings(base_url=server.address, model="m", attempts=1, timeout_s=5, give_up_after_s=1)
+    made = computed(RLSettings(endpoints=Endpoints(reward=endpoint)))
     server.close()
     assert (made["unscored"], made["final_correct"], made["tier"]) == (1.0, None, "unscored")
-    assert made["unscored_reason"].startswith(("judge:", "provider:")) and made["judge_calls"] == 0.0
+    assert made["unscored_reason"].startswith(("judge:", "provider:", "task:")) and made["judge_calls"] == 0.0
+
+
+@pytest.mark.parametrize("turns, hit", [(1, None), (0, 0.0)], ids=["a plan that nobody compared", "no key turn"])
+def test_a_key_turn_that_nobody_compared_is_no_miss(turns: int, hit: float | None) -> None:
+    plan = {"plan": "Look it up.", "thought": "", "code": "", "observation": "None", "is_finished": False}
+    step = "<first_thought>Ask an atlas.</first_thought>"
+    episode = {"answer": "Paris", "turns": [plan] * turns}
+    made = computed(RLSettings(), chosen_step=step, rejected_step=step.replace("an atlas", "Ann"), episode=episode)
+    assert (made["tier"], made["key_step_hit"]) == ("correct", hit)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from score import settings
 from score.errors import SettingsError
 from score.llm import Endpoint, EndpointSettings
 from score.settings import Strict, load_settings
@@ -67,6 +68,17 @@ def test_variables_come_from_the_environment_and_the_dotenv_file(
     main = write(tmp_path, main="tasks: ${FROM_FILE}/x\ninner: {address: '${FROM_BOTH}', concurrency: '${N:-3}'}")
     loaded = load_settings(Example, main)
     assert (str(loaded.tasks), loaded.inner.address, loaded.inner.concurrency) == ("file/x", "environment", 3)
+
+
+def test_a_process_that_starts_elsewhere_reads_the_repositorys_dotenv_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("repository", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "repository" / ".env").write_text("FROM_FILE=file\n")
+    monkeypatch.setattr(settings, "ROOT", tmp_path / "repository")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert settings.environment()["FROM_FILE"] == "file"
 
 
 def test_a_missing_variable_stops_where_it_is_needed_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
