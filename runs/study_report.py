@@ -4,7 +4,9 @@
     .venv/bin/python runs/study_report.py --output output/study docs/study/*.json  # records, from wherever
 
 Accuracies are over the word problems of test, differences are paired by task, intervals are 95 %; `pooled` puts the
-seeds' tasks together. Learning curves are greedy accuracies on 256 validation tasks a seed, from the question.
+seeds' tasks together. Its interval is that of these students on other tasks; how far other seeds' students may lie says
+the standard error over seeds (`over_seeds`, with two seeds or more). Learning curves are greedy accuracies on 256
+validation tasks a seed, from the question.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 from study import ARMS, FULL, QUICK, RL_ARMS, generated
@@ -47,8 +50,10 @@ def difference(first: str, second: str) -> dict[str, Any]:
 def by_seed_and_pooled(records: list[Record], first: str, second: str) -> dict[int | str, dict[str, Any]]:
     """Of two arms that all records have, second - first for each seed, and over the tasks of all of them together."""
     each: dict[int | str, dict[str, Any]] = {r.seed: difference(r.right[first], r.right[second]) for r in records}
-    pooled = ("".join(record.right[arm] for record in records) for arm in (first, second))
-    return each | {"pooled": difference(*pooled)}
+    pooled = difference(*("".join(record.right[arm] for record in records) for arm in (first, second)))
+    if len(each) > 1:
+        pooled["over_seeds"] = stdev([one["difference"] for one in each.values()]) / len(each) ** 0.5
+    return each | {"pooled": pooled}
 
 
 def curve(steps: list[dict[str, Any]]) -> list[tuple[float, float]]:
@@ -71,10 +76,11 @@ def mean_curve(curves: list[list[tuple[float, float]]]) -> list[tuple[float, flo
 
 
 def tokens_until_end_of(other: list[tuple[float, float]], points: list[tuple[float, float]]) -> dict[str, float | None]:
-    """The tokens until a curve first reaches another one's last accuracy, None if it never does, and the other's."""
+    """The tokens until a curve first reaches another one's last accuracy, None if it never does; the other's in all,
+    and until it was there first itself (`own`)."""
     of, accuracy = other[-1]
-    tokens = next((tokens for tokens, reached in points if reached >= accuracy), None)
-    return {"accuracy": accuracy, "tokens": tokens, "of": of}
+    tokens, own = (next((tokens for tokens, reached in each if reached >= accuracy), None) for each in (points, other))
+    return {"accuracy": accuracy, "tokens": tokens, "of": of, "own": own}
 
 
 def figures(records: list[Record]) -> dict[str, Any]:
@@ -130,11 +136,12 @@ def percent(value: float) -> str:
 
 def in_points(found: dict[str, Any]) -> str:
     low, high = found["ci95"]
-    return f"{100 * found['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    seeds = f", ±{100 * found['over_seeds']:.1f}" if "over_seeds" in found else ""
+    return f"{100 * found['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}{seeds})"
 
 
-def of_its_tokens(reached: dict[str, Any]) -> str:
-    return "100 % and more" if reached["tokens"] is None else f"{100 * reached['tokens'] / reached['of']:.0f} %"
+def of_its_tokens(reached: dict[str, Any], whose: str = "tokens") -> str:
+    return "100 % and more" if reached[whose] is None else f"{100 * reached[whose] / reached['of']:.0f} %"
 
 
 def table(regime: str, found: dict[str, Any]) -> list[str]:
@@ -145,7 +152,8 @@ def table(regime: str, found: dict[str, Any]) -> list[str]:
     head = [f"seed {seed}" for seed in seeds]
     lines = [
         f"**{regime}**: the SFT student solves {alone} % of validation from the question at temperature 1.",
-        f"Test: {n} word problems a seed; differences in points, pooled.",
+        f"Test: {n} word problems a seed. Differences in points, pooled, with the 95 % interval over the tasks for",
+        "these students and, behind ±, the standard error over the seeds.",
         "",
         "| " + " | ".join(["", *head, "minus SFT", "`standard` minus it", "generated tokens, thousands"]) + " |",
         "|" + "---|" * (len(seeds) + 4),
@@ -163,9 +171,11 @@ def table(regime: str, found: dict[str, Any]) -> list[str]:
     if reached := found["tokens_of_standard_to_reach_long_horizon"]:
         mean = reached["mean"]
         by_seed = ", ".join(of_its_tokens(reached[seed]) for seed in seeds if seed in reached)
+        own = ", ".join(of_its_tokens(reached[seed], "own") for seed in seeds if seed in reached)
         lines += [
             f"On validation `standard` reaches `long_horizon`'s last accuracy ({percent(mean['accuracy'])} %) after",
-            f"{of_its_tokens(mean)} of its tokens; by seed: {by_seed}.",
+            f"{of_its_tokens(mean)} of its tokens; by seed: {by_seed}. It was there first itself after",
+            f"{of_its_tokens(mean, 'own')}; by seed: {own}.",
         ]
     return lines
 

@@ -84,6 +84,22 @@ def test_validation_tasks_are_whole_questions_and_cost_training_no_row(tmp_path:
     assert len(pd.read_parquet(tmp_path / "out" / "train.parquet")) == len(ROWS)
 
 
+def test_questions_of_sft_and_of_validation_are_left_out_of_training(tmp_path: Path) -> None:
+    said = [{"from": "human", "value": "Question  4"}, {"from": "gpt", "value": "<code>print(1)</code>"}]
+    (tmp_path / "sft.json").write_text(json.dumps([{"conversations": said}]))
+    (tmp_path / "tasks.jsonl").write_text('{"id": "1", "question": "question 5", "true_answer": "4"}\n')
+    more = ["--set", f"sft={tmp_path / 'sft.json'}", "--set", f"validation_tasks={tmp_path / 'tasks.jsonl'}"]
+    done = convert(tmp_path, ROWS, *more)
+    assert done.returncode == 0, done.stderr
+    trained = {prompt[0]["content"] for prompt in pd.read_parquet(tmp_path / "out" / "train.parquet")["prompt"]}
+    assert trained == {f"question {number}" for number in range(30)} - {"question 4", "question 5"}
+    listed = [json.loads(line) for line in (tmp_path / "out" / "left_out.jsonl").read_text().splitlines()]
+    assert {row["question"]: row["why"] for row in listed} == {
+        "question 4": "SFT used the question",
+        "question 5": "validation asks the question",
+    }
+
+
 def test_a_question_over_the_limit_is_left_out_of_validation_too(tmp_path: Path, tiny_student: Path) -> None:
     questions = ["How many apples?", "How many? " * 60]
     tasks = [{"id": str(n), "question": text, "true_answer": "1"} for n, text in enumerate(questions)]

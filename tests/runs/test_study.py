@@ -139,7 +139,7 @@ def test_the_report_compares_by_task_and_finds_when_a_curve_gets_there(outputs: 
     assert found["generated_tokens"]["long_horizon"] == {0: 800}
     assert found["curves"]["standard"][0] == [(0.0, 0.1), (200.0, 0.4), (400.0, 0.5)]
     # 0.3, long_horizon's last, is reached by step 2: 200 of 800 tokens
-    reached = {"accuracy": 0.3, "tokens": 200.0, "of": 800.0}
+    reached = {"accuracy": 0.3, "tokens": 200.0, "of": 800.0, "own": 800.0}
     assert found["tokens_of_standard_to_reach_long_horizon"] == {0: reached, "mean": reached}
     table = "\n".join(study_report.table("hard", found))
     assert "after\n25 % of its tokens; by seed: 25 %." in table and "| SCoRe-RL (`standard`) | 60.0 | +30.0 (" in table
@@ -152,7 +152,12 @@ def test_curves_whose_ends_are_steps_apart_are_one_curve() -> None:
     shorter = [(0.0, 0.3), (30.0, 0.5), (39.0, 0.7)]
     mean = study_report.mean_curve([longer, shorter])
     assert mean == [(0.0, pytest.approx(0.2)), (25.0, pytest.approx(0.4)), (40.0, pytest.approx(0.6))]
-    assert study_report.tokens_until_end_of(shorter, longer) == {"accuracy": 0.7, "tokens": None, "of": 39.0}
+    assert study_report.tokens_until_end_of(shorter, longer) == {
+        "accuracy": 0.7,
+        "tokens": None,
+        "of": 39.0,
+        "own": 39.0,
+    }
 
 
 def test_a_study_that_is_not_finished_is_reported_as_far_as_it_is(outputs: Path) -> None:
@@ -197,6 +202,8 @@ def test_seeds_of_several_machines_are_put_together_if_their_recipe_is_the_same(
     assert found["minus_sft"]["standard"][1]["difference"] == pytest.approx(0.7)
     assert found["minus_sft"]["standard"]["pooled"]["difference"] == pytest.approx(0.5)
     assert found["minus_sft"]["standard"]["pooled"]["n"] == 20
+    assert found["minus_sft"]["standard"]["pooled"]["over_seeds"] == pytest.approx(0.2)  # of 0.3 and 0.7
+    assert "±20.0)" in "\n".join(study_report.table("hard", found))
     with pytest.raises(ValueError, match="not of one recipe: hard_seed0 .* hard_seed1"):
         study_report.figures([here, replace(there, recipe=here.recipe | {"steps": 5})])
     with pytest.raises(ValueError, match="comes twice"):

@@ -6,7 +6,8 @@ Modes: `standard` starts rollouts from the verified prefix; `long_horizon` from 
 step's place is the one that is compared; `sparse_reward` from the prefix without a key step (1.0 or 0.0 alone);
 `long_horizon_sparse` is both; `no_avoid` is standard without the tier for a new way. Each prefix is run once
 (`check_prefixes`): one that prints something else than its record is left out, and so are rows whose prompt is too long
-for the limit; both are counted and listed in `left_out.jsonl`. Malformed rows are named (exit code 3), and an empty
+for the limit or whose question SFT's file (`sft`) or `validation_tasks` holds; all are counted and listed in
+`left_out.jsonl`. Malformed rows are named (exit code 3), and an empty
 result stops. Departure from the paper: `whole_question_share` of the rows with a key step start from the question
 without it, because RL from failed prefixes alone forgets how to start. Validation is a share of the rows, each from
 where its rollouts start, or with `validation_tasks` the whole questions of a task file, the same in every mode.
@@ -35,7 +36,8 @@ from rl_rows import Row, Turn, read  # noqa: E402
 from score import cli  # noqa: E402
 from score.errors import DataError, SettingsError  # noqa: E402
 from score.interpreter import Interpreter, InterpreterSettings  # noqa: E402
-from score.questions import draw  # noqa: E402
+from score.json_stream import read_json_array  # noqa: E402
+from score.questions import draw, fingerprint  # noqa: E402
 from score.settings import Strict, load_settings  # noqa: E402
 from score.tasks import read_tasks  # noqa: E402
 
@@ -51,6 +53,7 @@ class ParquetSettings(Strict):
 
     input: Path
     output: Path = Field(description="folder for train.parquet and val.parquet")
+    sft: Path | None = Field(default=None, description="what SFT was trained on, in LLaMA-Factory's format")
     mode: Mode = "standard"
     seed: int = 42
     tokenizer: str | None = None
@@ -103,6 +106,25 @@ class LeftOut:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def taken(settings: ParquetSettings, validation: list[Row]) -> dict[bytes, str]:
+    """Questions that training may not have, and why, by their fingerprints."""
+    found = {fingerprint(row.question): "validation asks the question" for row in validation}
+    if settings.sft is not None and settings.sft.is_file():
+        for _, row in read_json_array(settings.sft):
+            found[fingerprint(row["conversations"][0]["value"])] = "SFT used the question"
+    elif settings.sft is not None:
+        print(f"sft: {settings.sft} does not exist, so nothing is held against it", file=sys.stderr)
+    return found
+
+
+def untaken(rows: Iterator[Row], taken: dict[bytes, str], left_out: LeftOut) -> Iterator[Row]:
+    for row in rows:
+        if why := taken.get(fingerprint(row.question)):
+            left_out.add(row, why)
+        else:
+            yield row
 
 
 def reproduced(rows: Iterator[Row], settings: InterpreterSettings, left_out: LeftOut) -> Iterator[Row]:
@@ -216,7 +238,7 @@ def convert(settings: ParquetSettings) -> tuple[Counter[str], dict[str, Any]]:
     questions = list(limit.fitting(asked, left_out) if limit else asked)  # first: a bad file stops before the long work
     if settings.validation_tasks and not questions:
         raise DataError(f"validation_tasks: {settings.validation_tasks} holds no question that fits ({dict(counts)})")
-    rows = read(settings.input, counts)
+    rows = untaken(read(settings.input, counts), taken(settings, questions), left_out)
     if settings.check_prefixes:
         rows = reproduced(rows, settings.interpreter, left_out)
     rows = (as_mode(row, settings, counts) for row in rows)
