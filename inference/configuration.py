@@ -1,7 +1,7 @@
 """Settings of inference and evaluation."""
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,8 @@ class InferenceSettings(RunSettings):
 
     `tasks` is a task file, or a benchmark by name or YAML, looked for in `data` and then on the Hugging Face hub.
     `answerer` is the endpoint that answers, `style` the form in which it is asked; a task without an answer is tried
-    `max_tries` times. `max_steps` counts actions; the plan is not among them.
+    `max_tries` times. `max_steps` counts actions; the plan is not among them. `without_search`: an agent without search
+    may answer a benchmark that is made for it.
     """
 
     data: Path = Path("data")
@@ -24,6 +25,9 @@ class InferenceSettings(RunSettings):
     style: Literal["student", "teacher", "chat"] = "student"
     max_tries: int = Field(default=1, gt=0, le=9)
     max_steps: int = Field(default=8, gt=0)
+    without_search: bool = False
+
+    operational: ClassVar[frozenset[str]] = RunSettings.operational | {"without_search"}
 
 
 class EvaluationSettings(Strict):

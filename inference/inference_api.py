@@ -24,6 +24,7 @@ from score import cli  # noqa: E402
 
 if TYPE_CHECKING:
     from configuration import InferenceSettings
+    from registry import Benchmark
 
     from score.ledger import Ledger
     from score.llm import Endpoint
@@ -39,13 +40,12 @@ def main() -> int:
 
     # Heavy imports come after the arguments, so that --help answers at once.
     from configuration import InferenceSettings
-    from sources import task_file
 
     from score import run
     from score.settings import load_settings
 
     settings = load_settings(InferenceSettings, options.config, cli.overrides(options))
-    options.set.append(f"tasks={task_file(settings.tasks, settings.data, settings.output)}")
+    options.set.append(f"tasks={tasks_of(settings)}")
     return run.main(script(settings), options)
 
 
@@ -63,12 +63,36 @@ def script(settings: InferenceSettings) -> Script[InferenceSettings]:
 def answer(settings: InferenceSettings) -> int:
     """Answer what has no row yet, without a command line. Returns the exit code; raises what stops it."""
     import uvloop
-    from sources import task_file
 
     from score.run import run
 
-    settings = settings.model_copy(update={"tasks": task_file(settings.tasks, settings.data, settings.output)})
+    settings = settings.model_copy(update={"tasks": tasks_of(settings)})
     return uvloop.run(run(script(settings), settings))
+
+
+def tasks_of(settings: InferenceSettings) -> Path:
+    """The task file of these settings, written first where `tasks` names a benchmark. Raises `DataError` for one that
+    cannot be had, `SettingsError` for one that lacks its search."""
+    from registry import find, is_benchmark
+    from sources import task_file
+
+    if is_benchmark(settings.tasks):
+        require_search(find(str(settings.tasks)), settings)
+    return task_file(settings.tasks, settings.data, settings.output)
+
+
+def require_search(benchmark: Benchmark, settings: InferenceSettings) -> None:
+    """Raises `SettingsError` for an agent without search on a benchmark that is made for it: its code would call a
+    function that is not there, and the score would say nothing of the student."""
+    from score.errors import SettingsError
+
+    searches = settings.search.backend != "none" or settings.style == "chat" or settings.without_search
+    if benchmark.made_for_search and not searches:
+        raise SettingsError(
+            f"benchmark {benchmark.name} is made for search, but search.backend is `none`: set it (configs/tools.yaml "
+            "lists the back ends; evaluate.py: --set inference.search.backend=...), or say without_search=true to "
+            "measure the agent without search"
+        )
 
 
 @asynccontextmanager

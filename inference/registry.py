@@ -63,6 +63,11 @@ class Benchmark(Strict):
     gated: bool = False
     note: str = ""
 
+    @property
+    def made_for_search(self) -> bool:
+        """Does the paper answer it with `web_search`?"""
+        return self.suite in ("qa", "deepsearch")
+
 
 def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -1,5 +1,6 @@
 """The table on the terminal and the plot."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,20 @@ def details(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def axis_label(scores: Iterable[dict[str, Any]]) -> str:
+    """What a panel of the plot shows, and which intervals (`intervals.py`)."""
+    kinds = {
+        ("F1", "bootstrap")
+        if score["metric"] == "f1"
+        else ("accuracy", "Wilson" if score["rows"] == score["n"] else "clustered by task")
+        for score in scores
+    }
+    metrics, intervals = (" or ".join(sorted(set(names))) for names in zip(*kinds, strict=True))
+    return f"{metrics} %, 95 % interval ({intervals})"
+
+
 def plot(report: dict[str, Any], path: Path) -> None:
-    """Accuracy per student as points with their intervals, a panel for each kind of task."""
+    """The score of each student as a bar with its interval, a panel for each kind of task."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -163,7 +176,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
         axis.set_xticks(range(len(students)), [NAMES.get(name, name) for name in students])
         axis.set_ylim(0, 100)
         axis.set_title(f"{_kind(kind)} (n = {next(iter(students.values()))['n']})")
-        axis.set_ylabel("accuracy %, 95 % Wilson interval")
+        axis.set_ylabel(axis_label(students.values()))
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(report.get("title", "SCoRe"))
     path.parent.mkdir(parents=True, exist_ok=True)

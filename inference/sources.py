@@ -33,15 +33,19 @@ def task_file(tasks: Path, data: Path, output: Path) -> Path:
     """
     if not is_benchmark(tasks):
         return tasks
-    found, problems, source = load_benchmark(find(str(tasks)), data)
+    path = output.with_suffix(".tasks.jsonl")
+    write_tasks(*load_benchmark(find(str(tasks)), data), path)
+    return path
+
+
+def write_tasks(tasks: Sequence[Task], problems: Sequence[DataError], source: str, path: Path) -> None:
+    """Write tasks in the task format; rows of their source that were left out are named on stderr."""
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     if problems:
         print(f"{len(problems)} rows of {source} were left out: the score is of the others", file=sys.stderr)
-    path = output.with_suffix(".tasks.jsonl")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, "".join(task.model_dump_json() + "\n" for task in found), shared=True)  # by all shards
-    return path
+    write_whole(path, "".join(task.model_dump_json() + "\n" for task in tasks), shared=True)  # by all shards
 
 
 def load_benchmark(benchmark: Benchmark, data: Path) -> tuple[list[Task], list[DataError], str]:
@@ -158,8 +162,9 @@ def task_of(benchmark: Benchmark, number: int, row: Any) -> Task:
     id_key: Key | None = fields.id if own else "id"
     if id_key is not None and _has(row, id_key):
         made["id"] = _value(row, id_key)
-    if fields.group is not None and _has(row, fields.group):
-        made["group"] = str(_value(row, fields.group))
+    group_key: Key | None = "group" if not own and _has(row, "group") else fields.group  # `write_tasks` calls it so
+    if group_key is not None and _has(row, group_key):
+        made["group"] = str(_value(row, group_key))
     try:
         return Task.model_validate(made)
     except ValidationError as error:

@@ -156,7 +156,8 @@ def jobs(plan: Plan, regime: str, seed: int, arms: Collection[str] = ARMS) -> It
     everything = (
         "cd MPS && python format/SCoRe_SFT_llamafactory_format_convert.py --config ../configs/miniature/format.yaml "
         "--set sft_share=1.0 --set sft.output=$RUN/data_all/mps_llamafactory.json "
-        "--set dataset_info=$RUN/data_all/dataset_info.json"
+        "--set dataset_info=$RUN/data_all/dataset_info.json "
+        "--set rl.output=$RUN/data_all/none.json"  # what is RL's is to be in it
     )
     limit = f" --limit {plan.tasks}" if plan.tasks else ""
 

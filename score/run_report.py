@@ -70,6 +70,8 @@ def print_table(output: Path, found: Findings, figures: Mapping[str, Any]) -> No
             text += f" ({row['uncounted']} of them without the server's counts)"
         if row["retries"]:
             text += f", {row['retries']} attempts failed"
+        if row["shortened"]:
+            text += f", {row['shortened']} replies had less room than max_tokens"
         if row["money"] is not None:
             text += f", {row['money']:.4g} {figures['currency']}"
         lines.append((f"tokens, {name}", text))

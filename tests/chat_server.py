@@ -10,9 +10,16 @@ from typing import Any
 class ChatServer:
     """Gives `replies` in turn, the last one for ever, or refuses everything with `status`. `asked` are the chats that
     it was sent, `bodies` the whole requests, `address` is its OpenAI base URL. `counts`: whether it reports tokens.
-    `refuses`: a parameter that it answers with 400."""
+    `refuses`: a parameter that it answers with 400, `refusal` what it says then."""
 
-    def __init__(self, replies: Sequence[str], status: int = 200, counts: bool = True, refuses: str = ""):
+    def __init__(
+        self,
+        replies: Sequence[str],
+        status: int = 200,
+        counts: bool = True,
+        refuses: str = "",
+        refusal: str = "refused",
+    ):
         self.asked: list[list[dict[str, str]]] = []
         self.bodies: list[dict[str, Any]] = []
         asked, bodies = self.asked, self.bodies
@@ -24,7 +31,7 @@ class ChatServer:
                 code = 400 if refuses in asked_for else status
                 if code == 200:
                     asked.append(asked_for["messages"])
-                body = json.dumps(self._reply() if code == 200 else {"error": {"message": "refused"}}).encode()
+                body = json.dumps(self._reply() if code == 200 else {"error": {"message": refusal}}).encode()
                 self.send_response(code)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))

@@ -15,17 +15,19 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
 
 from format.convert import report, settings_from_command_line  # noqa: E402
-from format.selection import for_sft, readable  # noqa: E402
+from format.selection import for_sft, held_against, readable, taken_by_sft  # noqa: E402
 from format.settings import FormatSettings  # noqa: E402
 
 from score import cli  # noqa: E402
 from score.dialogue import render, render_plan, render_step  # noqa: E402
 from score.errors import DataError  # noqa: E402
-from score.json_stream import JsonArrayWriter, read_json_array  # noqa: E402
+from score.json_stream import JsonArrayWriter  # noqa: E402
 from score.manifest import write_manifest  # noqa: E402
 from score.questions import draw, fingerprint, normalised  # noqa: E402
 from score.recorded import Recorded, RecordedKeyStep  # noqa: E402
 from score.trajectory import still_holds  # noqa: E402
+
+REFUSED = "refused: SFT used the question"
 
 
 def row_without_key_step(trajectory: Recorded) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def selected(settings: FormatSettings, counts: Counter[str]) -> Iterator[Recorde
         if for_sft(question, settings.sft_share, settings.seed):
             counts["SFT's"] += 1
         elif taken and fingerprint(question) in taken:
-            counts["refused: SFT used the question"] += 1
+            counts[REFUSED] += 1
         elif trajectory.correct is None and not trajectory.is_hard:
             counts["left out: unscored"] += 1
         elif trajectory.correct and any(is_valid(key_step, trajectory) for key_step in trajectory.key_steps):
@@ -101,15 +103,6 @@ def rows(trajectory: Recorded, settings: FormatSettings, counts: Counter[str]) -
         yield row_with_key_step(trajectory, key_step)
 
 
-def taken_by_sft(settings: FormatSettings) -> set[bytes]:
-    """Questions that these settings give to RL and that SFT's file holds all the same, from another seed or share;
-    none, if both were made with one config. So memory does not grow with SFT's file."""
-    if not settings.sft.output.is_file():
-        return set()
-    questions = (row["conversations"][0]["value"] for _, row in read_json_array(settings.sft.output))
-    return {fingerprint(text) for text in questions if not for_sft(text, settings.sft_share, settings.seed)}
-
-
 def as_json(row: dict[str, Any]) -> bytes:
     """One row of the file, as `json.dumps(..., indent=1)` writes it inside a list."""
     import msgspec
@@ -132,6 +125,7 @@ def main() -> int:
         raise DataError(f"{settings.rl.input}: no RL row was left ({dict(counts)})")
     write_manifest(output, settings, counts, inputs=[settings.rl.input, *contamination.files])
     report(str(output), counts)
+    print(held_against("SFT", settings.sft.output, counts[REFUSED]))
     print(contamination.said())
     return 3 if counts["unreadable lines"] else 0
 

@@ -13,6 +13,7 @@ from score.settings import load_settings
 
 DEFAULT_CONFIG = "configs/format_config.yaml"
 Select = Callable[[FormatSettings, Counter[str]], Iterator[Recorded]]
+Said = Callable[[FormatSettings, Counter[str]], str]
 
 
 def settings_from_command_line(section: Literal["bc", "sft", "rl"], description: str, example: str) -> FormatSettings:
@@ -34,8 +35,11 @@ def report(title: str, counts: Counter[str]) -> None:
     )
 
 
-def convert(section: Literal["bc", "sft"], select: Select, description: str, example: str) -> None:
-    """Run one of the two converters to LLaMA-Factory; exit code 3 if lines of the input could not be read."""
+def convert(
+    section: Literal["bc", "sft"], select: Select, description: str, example: str, said: Said | None = None
+) -> None:
+    """Run one of the two converters to LLaMA-Factory; exit code 3 if lines of the input could not be read. `said` gives
+    a line of its own for the report."""
 
     def main() -> int:
         settings = settings_from_command_line(section, description, example)
@@ -52,6 +56,8 @@ def convert(section: Literal["bc", "sft"], select: Select, description: str, exa
         tokens = {"tokens": lengths.summary()} if lengths else {}
         write_manifest(own.output, settings, counts | tokens, inputs=[own.input, *contamination.files])
         report(f"{own.output} (dataset {own.dataset!r})", counts)
+        if said is not None:
+            print(said(settings, counts))
         print(contamination.said())
         if lengths:
             print(lengths.report())

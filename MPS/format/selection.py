@@ -4,15 +4,44 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
+
+from format.settings import FormatSettings
 
 from score.errors import DataError
-from score.questions import draw, normalised
+from score.json_stream import read_json_array
+from score.questions import draw, fingerprint, normalised
 from score.recorded import Recorded, read_recorded
 
 
 def for_sft(question: str, share: float, seed: int) -> bool:
     """Does this mentored question belong to SFT? The others are RL's: no question is in both."""
     return draw(normalised(question), "sft or rl", seed) < share
+
+
+def taken_by_sft(settings: FormatSettings) -> set[bytes]:
+    """Questions that these settings give to RL and that SFT's file holds all the same, from another seed or share;
+    none, if both were made with one config. So memory does not grow with SFT's file."""
+    if not settings.sft.output.is_file():
+        return set()
+    questions = (row["conversations"][0]["value"] for _, row in read_json_array(settings.sft.output))
+    return {fingerprint(text) for text in questions if not for_sft(text, settings.sft_share, settings.seed)}
+
+
+def taken_by_rl(settings: FormatSettings) -> set[bytes]:
+    """Questions that these settings give to SFT and that RL's file holds all the same."""
+    if not settings.rl.output.is_file():
+        return set()
+    questions = (row["prompt"][0]["content"] for _, row in read_json_array(settings.rl.output))
+    return {fingerprint(text) for text in questions if for_sft(text, settings.sft_share, settings.seed)}
+
+
+def held_against(other: Literal["SFT", "RL"], path: Path, refused: int) -> str:
+    """One line for the report: what the other phase's file said of the questions."""
+    if not path.is_file():
+        return f"not held against {other}'s questions: {path} does not exist (yet)"
+    said = f"held against {other}'s questions in {path}: {refused} refused"
+    return f"{said}; if {other}'s file is to be made again, delete it first" if refused else said
 
 
 def readable(path: Path, counts: Counter[str]) -> Iterator[Recorded]:

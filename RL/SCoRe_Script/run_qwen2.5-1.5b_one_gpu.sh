@@ -3,6 +3,7 @@
 #
 #   cd RL && bash SCoRe_Script/run_qwen2.5-1.5b_one_gpu.sh [--dry-run] [KEY=VALUE ...]
 #
+# SFT/README.md says how the default MODEL is trained; convert_parquet.py wants `--set tokenizer=` that student.
 # A 7B student on one GPU trains a LoRA adapter: LORA=32 LR=1e-5 MODEL=/models/SCoRe_SFT_qwen7b bash SCoRe_Script/run_...
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/launch.sh"

@@ -3,9 +3,9 @@
 Three kinds of overlap, the strongest first:
 
 - *same question*: equal after normalisation;
-- *n-gram*: 13 words in a row in both (the rule of GPT-3's paper, arXiv 2005.14165, appendix C). A run of words that
-  more than `common` evaluation questions share is a phrase of the trade ("where m and n are relatively prime positive
-  integers ..."), and tells nothing;
+- *n-gram*: 13 words in a row in both (the rule of GPT-3's paper, arXiv 2005.14165, appendix C); in Chinese, Japanese or
+  Korean 26 characters, as names alone have 13. A run of words that more than `common` evaluation questions share is a
+  phrase of the trade ("where m and n are relatively prime positive integers ..."), and tells nothing;
 - *near duplicate*: Jaccard similarity of the word trigrams at least `near`. MinHash LSH (datasketch) proposes, the
   exact similarity decides, so that there are no false alarms from hashing.
 
@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from score.contamination.files import Question
 from score.contamination.settings import ContaminationSettings
-from score.questions import normalised, words
+from score.questions import is_character, normalised, words
 
 How = Literal["same question", "n-gram", "near duplicate"]
 Trigram = tuple[str, ...]
@@ -114,7 +114,8 @@ class Index:
         return b"\1" * (self.settings.ngram - 2) in known
 
     def _runs(self, tokens: list[str]) -> list[tuple[str, ...]]:
-        length = self.settings.ngram
+        characters = sum(map(is_character, tokens))
+        length = self.settings.ngram * (2 if 2 * characters > len(tokens) else 1)
         return [tuple(tokens[start : start + length]) for start in range(len(tokens) - length + 1)]
 
     def _near(self, shingles: frozenset[Trigram]) -> list[tuple[int, float]]:

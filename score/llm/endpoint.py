@@ -16,6 +16,9 @@ from score.llm.usage import Account, Completion, Usage, charge, charge_current
 from score.settings import secret
 
 UNKNOWN_PARAMETER = (400, 422)  # what servers answer to a parameter that they do not take
+# How servers say that prompt and reply do not fit: vLLM, SGLang, OpenAI and our own (by its code). The last is vLLM's
+# answer to a prompt that fills the context to the last token.
+TOO_LONG = re.compile(r"context length|max_tokens must be at least 1, got 0")
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 
 
@@ -64,14 +67,25 @@ class Endpoint:
 
     async def chat(self, messages: list[Message], *, purpose: str | None = None, **overrides: Any) -> Completion:
         """One reply. `purpose` says to whom the call is charged (default: the role); `overrides` go over the
-        configured sampling (`seed=3`, `response_format={...}`), the contents of `extra_body` too.
+        configured sampling (`seed=3`, `response_format={...}`), the contents of `extra_body` too. Where the context has
+        no room for `max_tokens`, the reply may fill what is left of it (`Usage.shortened`).
 
         Raises `ProviderError` after the configured attempts, at once for refusals (400, 401, 403, 404 and the like);
-        `TaskError` if the dialogue is longer than the model's context. While the server is down it waits.
+        `TaskError` if the dialogue alone is longer than the model's context. While the server is down it waits.
         """
         overrides |= overrides.pop("extra_body", {})
         body = {**self._body, "messages": messages, **overrides}
-        return await self._persist(body, purpose or self.role)
+        purpose = purpose or self.role
+        try:
+            return await self._persist(body, purpose)
+        except TaskError:
+            if body.pop("max_tokens", None) is None:
+                raise
+        # Without a limit servers give what is left, which is less than max_tokens. It cannot be reckoned from what they
+        # say: vLLM stops counting the prompt where it no longer fits ("at least 4097 input tokens").
+        completion = await self._persist(body, purpose)
+        self._charge(purpose, Usage(shortened=1))
+        return completion
 
     async def chat_json(
         self, messages: list[Message], name: str, schema: dict[str, Any], **overrides: Any
@@ -198,7 +212,7 @@ class Endpoint:
         )
 
     def _as_error(self, error: Refused) -> ProviderError | TaskError:
-        if error.code == "context_length_exceeded" or "maximum context length" in str(error):
+        if error.code == "context_length_exceeded" or TOO_LONG.search(str(error)):
             return TaskError(f"the dialogue no longer fits the context of the {self.role}: {error}")
         if error.status in (401, 403):
             variable = self.settings.api_key_env or "api_key_env (none is set)"

@@ -9,7 +9,8 @@ from score.settings import Strict
 
 class Sampling(Strict):
     """What is sent with each call; None leaves a value to the server. top_k, repetition_penalty and
-    skip_special_tokens are extensions that vLLM, SGLang, LLaMA-Factory's and our own server understand."""
+    skip_special_tokens are extensions that vLLM, SGLang and our own server understand; LLaMA-Factory's reads none of
+    them, nor the seed, and serves what its own configuration says."""
 
     temperature: float | None = Field(default=None, ge=0)
     top_p: float | None = Field(default=None, gt=0, le=1)

@@ -10,7 +10,8 @@ class Usage:
 
     `uncounted` calls came without the server's counts (a stream of `llamafactory-cli api`, for one): then the tokens
     are those of the other calls only, and `generated` is None. `cached_tokens` are those of the prompt that the server
-    had at hand (they cost less); `retries` are attempts that failed, whose tokens nobody reports.
+    had at hand (they cost less); `retries` are attempts that failed, whose tokens nobody reports; `shortened` calls got
+    what was left of the context, which had no room for `max_tokens`.
     """
 
     calls: int = 0
@@ -20,6 +21,7 @@ class Usage:
     uncounted: int = 0
     cached_tokens: int = 0
     retries: int = 0
+    shortened: int = 0
 
     @property
     def generated(self) -> int | None:
@@ -39,6 +41,7 @@ class Usage:
         self.uncounted += other.uncounted
         self.cached_tokens += other.cached_tokens
         self.retries += other.retries
+        self.shortened += other.shortened
 
 
 @dataclass(frozen=True)

@@ -149,12 +149,32 @@ def test_a_missing_evaluation_set_stops_and_an_empty_pattern_is_said(mentored: l
     assert ran.returncode == 0 and "not checked against evaluation sets: none found" in ran.stdout
 
 
+def questions_of(folder: Path) -> tuple[set[str], set[str]]:
+    """The questions of SFT's file and of RL's; none of a file that is not there."""
+    sft, rl = (
+        json.loads(path.read_text()) if path.is_file() else [] for path in (folder / "sft.json", folder / "rl.json")
+    )
+    return {found["conversations"][0]["value"] for found in sft}, {found["prompt"][0]["content"] for found in rl}
+
+
 def test_rl_refuses_what_sft_took_under_another_seed(mentored: list[str], tmp_path: Path) -> None:
     assert run("SCoRe_SFT_llamafactory_format_convert", *mentored, "--seed", "1").returncode == 0
     ran = run("SCoRe_RL_convert", *mentored, "--seed", "2")
-    sft = {found["conversations"][0]["value"] for found in json.loads((tmp_path / "sft.json").read_text())}
-    rl = {found["prompt"][0]["content"] for found in json.loads((tmp_path / "rl.json").read_text())}
+    sft, rl = questions_of(tmp_path)
     assert "refused: SFT used the question" in ran.stdout and rl and not sft & rl
+    assert f"held against SFT's questions in {tmp_path}/sft.json" in ran.stdout
+
+
+def test_sft_refuses_what_rl_took_under_another_seed(mentored: list[str], tmp_path: Path) -> None:
+    ran = run("SCoRe_RL_convert", *mentored, "--seed", "1")
+    assert f"not held against SFT's questions: {tmp_path}/sft.json does not exist" in ran.stdout
+    ran = run("SCoRe_SFT_llamafactory_format_convert", *mentored, "--seed", "2")
+    sft, rl = questions_of(tmp_path)
+    assert "refused: RL has the question" in ran.stdout and sft and not sft & rl
+    (tmp_path / "rl.json").unlink()
+    ran = run("SCoRe_SFT_llamafactory_format_convert", *mentored, "--seed", "2")
+    assert f"not held against RL's questions: {tmp_path}/rl.json does not exist" in ran.stdout
+    assert len(questions_of(tmp_path)[0]) > len(sft)
 
 
 def test_the_dataset_folder_is_read_back_by_datasets(mentored: list[str], tmp_path: Path) -> None:

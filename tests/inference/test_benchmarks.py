@@ -12,6 +12,7 @@ import pytest
 from registry import ORDER, Benchmark, find, is_benchmark, names, suite
 from sources import benchmark_hash, load_benchmark, task_file
 
+from score.contamination import read_questions
 from score.errors import DataError, SettingsError
 from score.tasks import read_tasks
 
@@ -114,6 +115,29 @@ def test_the_hash_knows_content_but_not_order(shared_data: Path) -> None:
     tasks, _, _ = load_benchmark(find("aime24"), shared_data / "benchmarks")
     changed = [tasks[0].model_copy(update={"true_answer": "0"}), *tasks[1:]]
     assert benchmark_hash(tasks) == benchmark_hash(tasks[::-1]) != benchmark_hash(changed)
+
+
+def test_fetched_benchmarks_lie_in_data_as_inference_would_have_asked_them(tmp_path: Path) -> None:
+    repository, data = tmp_path / "repository", tmp_path / "data"
+    repository.mkdir()
+    rows = [{"problem": f"{n} + 1", "answer": n + 1, "level": n % 3} for n in range(40)]
+    (repository / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    yaml = tmp_path / "own.yaml"
+    yaml.write_text(f"hub: {repository}\nsize: 5\nfields: {{question: problem, true_answer: answer, group: level}}\n")
+    from_hub, _, source = load_benchmark(find(str(yaml)), data)
+    assert source.startswith("hub:")
+    command = [sys.executable, "fetch.py", str(yaml), "aime24", "--set", f"data={data}"]
+    offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    ran = subprocess.run(command, cwd=ROOT / "inference", env=offline, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 3 and "benchmark aime24 cannot be had" in ran.stderr, ran.stderr
+    fetched, _, source = load_benchmark(find(str(yaml)), data)
+    assert source == f"{data / 'own.jsonl'}" and fetched == from_hub
+    assert {(task.model_extra or {})["group"] for task in fetched} <= {"0", "1", "2"}
+    assert [question.text for question in read_questions([data / "own.jsonl"])] == [task.question for task in fetched]
+    ran = subprocess.run(
+        command[:3] + command[4:], cwd=ROOT / "inference", env=offline, capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0 and "own.jsonl is there already" in ran.stdout
 
 
 def test_a_hub_split_is_mapped_and_sampled_with_a_seed(tmp_path: Path) -> None:

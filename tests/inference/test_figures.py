@@ -11,6 +11,7 @@ import pytest
 from comparability import hash_of
 from figures import compare, summarise
 from intervals import bootstrap, clustered, mcnemar, paired_bootstrap, pass_at_k, wilson
+from report import axis_label
 from scoring import Scored, score_rows
 from squad import exact_match, normalise, token_f1
 from tables import paper_table
@@ -49,6 +50,14 @@ def test_f1_and_exact_match_are_squads() -> None:
     f1, reference = token_f1(["Big Apple", "New York City"], "in New York")
     assert f1 == pytest.approx(2 * 2 / (3 + 3)) and reference == "New York City"
     assert token_f1(["the"], "a") == (1.0, "the") and token_f1(["x"], "the") == (0.0, "x")
+
+
+def test_the_plots_axis_names_the_score_and_the_interval_that_it_shows() -> None:
+    single, sampled = {"metric": "accuracy", "n": 9, "rows": 9}, {"metric": "accuracy", "n": 9, "rows": 36}
+    assert axis_label([single, single]) == "accuracy %, 95 % interval (Wilson)"
+    assert axis_label([sampled]) == "accuracy %, 95 % interval (clustered by task)"
+    assert axis_label([single, sampled]) == "accuracy %, 95 % interval (Wilson or clustered by task)"
+    assert axis_label([{"metric": "f1", "n": 9, "rows": 9}]) == "F1 %, 95 % interval (bootstrap)"
 
 
 def test_pass_at_k_is_the_share_of_sets_of_k_that_hold_a_right_sample() -> None:

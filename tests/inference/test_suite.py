@@ -106,6 +106,29 @@ def test_a_suite_goes_on_without_what_cannot_be_had_and_says_so(run: dict[str, s
     assert list(report["kinds"]) == ["hle"] and report["kinds"]["hle"]["tiny"]["rows"] == 12
 
 
+def test_a_benchmark_made_for_search_is_not_answered_without_it(run: dict[str, str], tmp_path: Path) -> None:
+    ran = evaluate(run, tmp_path / "out", "--suite", "all", "--set", "inference.search.backend=none")
+    assert ran.returncode == 2 and "hotpotqa is made for search, but search.backend is `none`" in ran.stderr
+    assert not (tmp_path / "out").exists()  # math would have been first
+    data = Path(run["SCORE_RUN"], "data")
+    (data / "musique.jsonl").write_text((data / "math500.jsonl").read_text())
+    one = [sys.executable, "inference_api.py", "--config", "../configs/miniature/inference.yaml", "--limit", "1", "--set",
+           f"output={tmp_path}/one.jsonl", "--set", f"data={data}", "--set", "tasks=musique", "--set", "search.backend=none",
+           "--set", "endpoints.student.sampling.max_tokens=8", "--set", "max_steps=1"]  # fmt: skip
+    for meant, code in (
+        (["style=student"], 2),
+        (["without_search=true"], 0),
+        (["style=chat", "without_search=false"], 0),
+    ):
+        options = [text for setting in meant for text in ("--set", setting)]
+        again = ["--accept-changes", *options] if code == 0 else options
+        ran = subprocess.run(
+            [*one, *again], cwd=ROOT / "inference", env=run, capture_output=True, text=True, timeout=100
+        )  # fmt: skip
+        assert ran.returncode == code, ran.stderr
+        assert ("made for search" in ran.stderr) == (code == 2)
+
+
 def answers(tmp_path: Path, replies: list[str], *arguments: str) -> tuple[list[dict[str, Any]], ChatServer]:
     """The rows that a server which says these replies gives on two tasks, and the server, which remembers."""
     tasks = [{"id": str(n), "question": f"What is {n} + 1?", "true_answer": str(n + 1)} for n in range(2)]

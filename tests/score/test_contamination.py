@@ -66,7 +66,33 @@ def test_the_short_cut_over_trigrams_loses_no_near_duplicate() -> None:
 def test_words_are_those_of_the_regular_expression() -> None:
     text = "".join(map(chr, range(128))) + r" Let $x_1 = \frac{1}{2}$; f(x)+G\tA\x00b"
     assert words(text) == re.findall(r"\w+", text.casefold())
-    assert words(text + " É-ß") == [*re.findall(r"\w+", text.casefold()), "é", "ss"]
+    more = text + " É-ß Ελλάδα кириллица עברית हिन्दी ไทย x²Ⅳ"
+    assert words(more) == re.findall(r"\w+", more.casefold())
+
+
+CHINESE = "2023年诺贝尔物理学奖的三位获奖者中，哪一位曾在瑞典的隆德大学任教，并且研究阿秒脉冲的产生方法？"
+
+
+@pytest.mark.parametrize(
+    "question, how",
+    [
+        (f"请问：{CHINESE}", "n-gram"),
+        ("哪一位曾在瑞典的隆德大学任教，并且研究阿秒脉冲的产生方法：2023年诺贝尔物理学奖的三位获奖者中？", "n-gram"),
+        ("谁主持了华侨大学计算机科学与技术学院的结业仪式？2023年诺贝尔物理学奖的三位获奖者中有谁？", None),
+        ("2022年诺贝尔化学奖的两位获奖者中，谁曾在德国的海德堡大学学习？", None),
+    ],
+)
+def test_overlap_of_chinese_is_found_by_its_characters(question: str, how: str | None) -> None:
+    found = Index([Question("xbench", "1", CHINESE)]).find(question)
+    assert (found.how if found else None) == how
+    short = Index([Question("xbench", "1", CHINESE)], ContaminationSettings(ngram=100))
+    near = short.find(question)
+    assert (near.how if near else None) == ("near duplicate" if how else None)
+
+
+def test_characters_are_words_where_text_has_no_spaces() -> None:
+    assert words("GDP是2.5万亿元 (约)") == ["gdp", "是", "2", "5", "万", "亿", "元", "约"]
+    assert words("東京タワーは、いつ？ 한국어") == [*"東京タワーはいつ한국어"]
 
 
 def test_every_marked_item_is_named_with_its_training_question(tmp_path: Path) -> None:

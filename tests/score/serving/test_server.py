@@ -15,7 +15,8 @@ import pytest
 import uvicorn
 from transformers import AutoModelForCausalLM
 
-from score.errors import SettingsError
+from score.errors import SettingsError, TaskError
+from score.llm import Endpoint, EndpointSettings
 from score.serving.server import Student, create_app
 
 PROMPT = [{"role": "user", "content": "How many?"}]
@@ -143,6 +144,21 @@ def test_a_prompt_too_long_is_a_400_with_openai_s_code(client):
             client.chat.completions.create(model="student", messages=long, max_tokens=5, stream=stream)
         assert caught.value.code == "context_length_exceeded"
         assert "the context holds 256" in caught.value.message
+
+
+def test_our_endpoint_gets_what_is_left_of_the_context_and_says_when_nothing_is(address):
+    async def ask(length):
+        settings = EndpointSettings(base_url=f"{address}/v1", model="student", sampling={"max_tokens": 250})
+        endpoint = Endpoint("student", settings)
+        try:
+            return await endpoint.chat([{"role": "user", "content": "x" * length}]), endpoint.usage
+        finally:
+            await endpoint.close()
+
+    reply, usage = asyncio.run(ask(100))
+    assert reply.usage.prompt_tokens + reply.usage.completion_tokens <= 256 and usage.shortened == 1
+    with pytest.raises(TaskError, match="the context holds 256"):
+        asyncio.run(ask(300))
 
 
 @pytest.mark.parametrize(
