@@ -110,15 +110,16 @@ class Judge:
         messages: list[Message] = [self._system, {"role": "user", "content": prompt}]
         said = ""
         for _ in range(ATTEMPTS):
-            said = (await endpoint.chat_json(messages, "verdict", SCHEMA, **self.sampling)).text
+            completion = await endpoint.chat_json(messages, "verdict", SCHEMA, **self.sampling)
+            said = completion.text
             read: Counter[str] = Counter()
-            reply = json_object(said, read)
+            reply = None if completion.cut else json_object(said, read)
             self.tolerated.update({f"judge: {what}": count for what, count in read.items()})
             if reply is not None and isinstance(reply.get("equivalent"), bool):
                 return Verdict(
                     correct=reply["equivalent"], by=endpoint.settings.model, evidence=str(reply.get("reason", ""))
                 )
-            self.asked_again["judge: no verdict"] += 1
+            self.asked_again["judge: cut off" if completion.cut else "judge: no verdict"] += 1
             messages = [
                 *messages,
                 {"role": "assistant", "content": said or "(nothing)"},

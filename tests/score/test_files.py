@@ -115,8 +115,24 @@ def test_a_teachers_turn_is_read_in_many_forms(text: str, thought: str, code: st
     assert (reply.thought, reply.code) == (thought, code)
 
 
-def test_a_teachers_turn_without_code_has_none() -> None:
-    assert parse_teacher("Thought: I do not know.").code is None
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thought: I do not know.",
+        "Thought: Add.\nCode:\n```python\nprint(1)",
+        "Thought: Add.\nCode: ```print(1)",
+        "Thought: Add.\nCode:\n<code>print(1)",
+        "<think>Perhaps\nCode:\n```python\nprint(1)\n```\nor rather",
+        "<think>One.</think><think>Two.\n```python\nprint(1)\n```",
+    ],
+)
+def test_a_teachers_turn_without_a_whole_block_of_code_has_none(text: str) -> None:
+    assert parse_teacher(text).code is None
+
+
+def test_a_teacher_that_was_cut_off_while_it_thought_said_nothing() -> None:
+    assert parse_teacher("<think>First Thought: I could").thought == ""
+    assert parse_teacher('Thought: Of the tag.\nCode:\n```python\nprint("<think>")\n```').code == 'print("<think>")'
 
 
 def test_a_key_step_is_held_only_at_its_place_after_the_prefix_that_it_was_made_for() -> None:

@@ -73,6 +73,18 @@ def test_a_verdict_that_stays_unreadable_leaves_the_task_unscored(served: Served
     assert len(server.asked) == 2
 
 
+def test_a_verdict_that_the_limit_of_tokens_cut_is_asked_again_and_then_unscored() -> None:
+    for cut in (1, 2):
+        server = ChatServer(['{"reason": "no", "equivalent": false}'], cut=cut)
+        if cut == 1:
+            assert verdict(["Oslo"], "somewhere in Norway", server.address).correct is False
+        else:
+            with pytest.raises(JudgeError, match="no readable verdict"):
+                verdict(["Oslo"], "somewhere in Norway", server.address)
+        assert len(server.asked) == 2
+        server.close()
+
+
 def test_without_a_model_the_undecidable_is_unscored() -> None:
     with pytest.raises(JudgeError, match=r"endpoints\.judge"):
         verdict(["Oslo"], "somewhere in Norway")
