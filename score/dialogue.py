@@ -82,7 +82,7 @@ def _between(text: str, tag: str) -> str | None:
 def parse_student(text: str) -> Reply:
     """Read a student's turn. The first `<code>` block counts; text outside the tags is dropped and counted."""
     plan, thought, code = (_between(text, tag) for tag in ("first_thought", "thought", "code"))
-    reply = Reply(thought=(thought or "").strip(), code=code, plan=plan)
+    reply = Reply(thought=(thought or "").strip(), code=code, plan=None if plan is None else plan.strip())
     if code is None and "<code>" in text:
         reply.tolerated.append("unclosed code")
     if text.count("<code>") > 1:
