@@ -68,9 +68,9 @@ def read_code(code: str) -> Stated:
         found.given += _texts(values)
         for value in values:
             source = ast.get_source_segment(code, value) or ""
-            text = _text(value)
-            if text is not None:
-                found.stated.append(f"= {clean(text)}")  # `r"\boxed{3}"` states what `3` does
+            written = _text(value)
+            if written is not None:
+                found.stated.append(f"= {clean(written)}")  # `r"\boxed{3}"` states what `3` does
             elif isinstance(value, ast.UnaryOp | ast.Constant):
                 found.stated.append(f"= {source}")
             elif _is_quotient(value):
