@@ -229,6 +229,8 @@ class Teacher:
                 completion = await self.endpoint.chat_json(messages, role, schema, purpose=role, **overrides)
             self.usage.setdefault(role, Usage()).add(completion.usage)
             try:
+                if completion.cut:
+                    raise NotAsAsked("The reply was cut off at the limit of tokens; be brief.", "cut off")
                 return read(completion.text)
             except NotAsAsked as problem:
                 self.asked_again[f"{role}: {problem.reason}"] += 1

@@ -82,7 +82,7 @@ def _between(text: str, tag: str) -> str | None:
 def parse_student(text: str) -> Reply:
     """Read a student's turn. The first `<code>` block counts; text outside the tags is dropped and counted."""
     plan, thought, code = (_between(text, tag) for tag in ("first_thought", "thought", "code"))
-    reply = Reply(thought=(thought or "").strip(), code=code, plan=plan)
+    reply = Reply(thought=(thought or "").strip(), code=code, plan=None if plan is None else plan.strip())
     if code is None and "<code>" in text:
         reply.tolerated.append("unclosed code")
     if text.count("<code>") > 1:
@@ -96,13 +96,21 @@ _FENCE = re.compile(r"```[ \t]*(?:python|py|Python)?[ \t]*\r?\n(.*?)```", re.DOT
 _THINK = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
+def _left_open(text: str) -> bool:
+    """Was the text cut off within a block of code?"""
+    return text.count("```") % 2 == 1 or text.count("<code>") > text.count("</code>")
+
+
 def parse_teacher(text: str) -> Reply:
-    """Read a chat model's `Thought: ... Code: ```python ... ```` reply; `code` is None if there is no code."""
+    """Read a chat model's `Thought: ... Code: ```python ... ```` reply; `code` is None if there is no code, or if its
+    block is not closed. A reply that ends while it thinks says nothing at all."""
     reply = Reply()
     if "</think>" in text:
         text = _THINK.sub("", text)
         text = text.rsplit("</think>", 1)[-1]  # some servers swallow the opening tag
         reply.tolerated.append("<think> block")
+    if "<think>" in text.split("```", 1)[0]:
+        return reply
     fences = list(_FENCE.finditer(text))
     if fences:
         reply.code = fences[0].group(1).strip("\n")
@@ -117,7 +125,7 @@ def parse_teacher(text: str) -> Reply:
         if tagged is not None:
             reply.code, before = tagged.strip("\n"), text.split("<code>", 1)[0]
             reply.tolerated.append("tags instead of a fence")
-        elif marker and after.strip().strip("`"):
+        elif marker and after.strip().strip("`") and not _left_open(after):
             reply.code = after.strip().strip("`").strip("\n")
             reply.tolerated.append("code without a fence")
     thought = re.sub(r"\s*\**Code\s*:?\**\s*:?\s*$", "", before.strip())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from score.answers import Equivalence
+from score.answers.text import with_backslashes
 from score.dialogue import Message
 from score.errors import JudgeError
 from score.llm import Endpoint
@@ -23,6 +24,7 @@ SCHEMA = {
     "required": ["reason", "equivalent"],
     "additionalProperties": False,
 }
+_ESCAPE = re.compile(r'\\(["\\/n]|u[0-9a-fA-F]{4})?')  # without the letters that begin commands of LaTeX
 _REMINDER = 'That could not be read. Reply with the JSON object alone: {"reason": "...", "equivalent": true or false}'
 
 
@@ -30,28 +32,30 @@ def json_object(text: str, tolerated: Counter[str] | None = None) -> dict[str, A
     """The JSON object of a model's reply, None if there is none.
 
     Tolerated, and counted in `tolerated`: a `<think>` block before it, a fence or words around it, and backslashes of
-    LaTeX that JSON would want doubled (models quote `\\frac` as it stands).
+    LaTeX that JSON would want doubled (models quote `\\frac` as it stands, which JSON reads as a form feed and `rac`).
+    A reply that ends while it thinks holds none.
     """
     reply = text.rsplit("</think>", 1)[-1]
     start, end = reply.find("{"), reply.rfind("}")
-    if start < 0 or end < start:
+    if start < 0 or end < start or "<think>" in reply[:start]:
         return None
     candidate = reply[start : end + 1]
-    for attempt in (candidate, re.sub(r'\\(?!["\\/nu])', r"\\\\", candidate)):
+    for attempt in (candidate, _ESCAPE.sub(lambda found: found[0] if found[1] else r"\\", candidate)):
         try:
             value = json.loads(attempt, strict=False)
         except (json.JSONDecodeError, RecursionError):
             continue
         if not isinstance(value, dict):
             return None
+        read = {key: with_backslashes(said) if isinstance(said, str) else said for key, said in value.items()}
         if tolerated is not None:
             found = {
                 "<think> block": "</think>" in text,
                 "words around JSON": reply.strip() != candidate,
-                "single backslashes in JSON": attempt != candidate,
+                "single backslashes in JSON": attempt != candidate or read != value,
             }
             tolerated.update(what for what, was_there in found.items() if was_there)
-        return value
+        return read
     return None
 
 
@@ -110,15 +114,16 @@ class Judge:
         messages: list[Message] = [self._system, {"role": "user", "content": prompt}]
         said = ""
         for _ in range(ATTEMPTS):
-            said = (await endpoint.chat_json(messages, "verdict", SCHEMA, **self.sampling)).text
+            completion = await endpoint.chat_json(messages, "verdict", SCHEMA, **self.sampling)
+            said = completion.text
             read: Counter[str] = Counter()
-            reply = json_object(said, read)
+            reply = None if completion.cut else json_object(said, read)
             self.tolerated.update({f"judge: {what}": count for what, count in read.items()})
             if reply is not None and isinstance(reply.get("equivalent"), bool):
                 return Verdict(
                     correct=reply["equivalent"], by=endpoint.settings.model, evidence=str(reply.get("reason", ""))
                 )
-            self.asked_again["judge: no verdict"] += 1
+            self.asked_again["judge: cut off" if completion.cut else "judge: no verdict"] += 1
             messages = [
                 *messages,
                 {"role": "assistant", "content": said or "(nothing)"},

@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from score.errors import DataError
 from score.tasks import parse_json_line
-from score.trajectory import Trajectory, checked_row, read_verdict, without_label
+from score.trajectory import Trajectory, checked_row, plan_in, read_verdict, without_label
 
 
 class RecordedTask(Struct, gc=False):
@@ -95,15 +95,16 @@ def _recorded(row: _Row) -> Recorded:
     steps = row.steps
     plan = None
     if row.first_thought is not UNSET:
-        plan = without_label(row.first_thought)
+        plan = plan_in(row.first_thought)
     elif steps and not steps[0].code.strip():
-        plan = without_label(steps.pop(0).thought)
+        plan = plan_in(steps.pop(0).thought)
     for step in steps:
         step.thought = without_label(step.thought)
     key_steps = row.repair_steps or []
     for key_step in key_steps:
-        for step in (key_step.teacher_guided_step, *key_step.student_mistake):
+        for step in (key_step.teacher_guided_step, *key_step.student_mistake, *(key_step.prefix_steps or ())):
             step.thought = without_label(step.thought)
+        key_step.prefix_plan = plan_in(key_step.prefix_plan or "")
     hard = bool(row.is_hard_sample)
     return Recorded(row.original_task_info, plan, steps, _correct(row.evaluation_result), key_steps, hard)
 

@@ -33,6 +33,11 @@ def without_label(thought: str) -> str:
     return (thought[label.end() :] if label else thought).strip()
 
 
+def plan_in(text: str) -> str | None:
+    """The plan that a file holds; whoever made none is written down with an empty one."""
+    return without_label(text) or None
+
+
 class Step(BaseModel):
     """One action and what came of it. `status` is the interpreter's (`ok`, `error`, `timeout` ...). `searches`: what
     its searches found, `{"tool", "query", "results": [{"rank", "url", "title", "passage"}]}`; for readers only."""
@@ -214,17 +219,18 @@ def parse_row(row: dict[str, Any]) -> Trajectory:
     if "first_thought" in row:
         if not isinstance(row["first_thought"], str):
             raise DataError("first_thought: expected text")
-        plan = without_label(row["first_thought"])
+        plan = plan_in(row["first_thought"])
     elif steps and not steps[0].code.strip():
-        plan = without_label(steps.pop(0).thought)
+        plan = plan_in(steps.pop(0).thought)
     else:
         plan = None
     for step in steps:
         step.thought = without_label(step.thought)
     key_steps = [KeyStep.model_validate(key_step) for key_step in row.get("repair_steps") or []]
     for key_step in key_steps:
-        for step in [key_step.teacher_guided_step, *key_step.student_mistake]:
+        for step in [key_step.teacher_guided_step, *key_step.student_mistake, *(key_step.prefix_steps or [])]:
             step.thought = without_label(step.thought)
+        key_step.prefix_plan = plan_in(key_step.prefix_plan or "")
     return Trajectory(
         task=Task.model_validate(row["original_task_info"]),
         plan=plan,

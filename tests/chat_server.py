@@ -10,7 +10,8 @@ from typing import Any
 class ChatServer:
     """Gives `replies` in turn, the last one for ever, or refuses everything with `status`. `asked` are the chats that
     it was sent, `bodies` the whole requests, `address` is its OpenAI base URL. `counts`: whether it reports tokens.
-    `refuses`: a parameter that it answers with 400, `refusal` what it says then."""
+    `refuses`: a parameter that it answers with 400, `refusal` what it says then. `cut`: how many replies, from the first
+    on, the limit of tokens ended."""
 
     def __init__(
         self,
@@ -19,6 +20,7 @@ class ChatServer:
         counts: bool = True,
         refuses: str = "",
         refusal: str = "refused",
+        cut: int = 0,
     ):
         self.asked: list[list[dict[str, str]]] = []
         self.bodies: list[dict[str, Any]] = []
@@ -40,7 +42,8 @@ class ChatServer:
 
             def _reply(self) -> dict[str, object]:
                 message = {"role": "assistant", "content": replies[min(len(asked), len(replies)) - 1]}
-                choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+                reason = "length" if len(asked) <= cut else "stop"
+                choices = [{"index": 0, "message": message, "finish_reason": reason}]
                 usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
                 header = {"id": "1", "object": "chat.completion", "created": 0, "model": "scripted"}
                 return {**header, "choices": choices, **({"usage": usage} if counts else {})}

@@ -72,7 +72,11 @@ def selected(settings: FormatSettings, counts: Counter[str]) -> Iterator[Recorde
         question = trajectory.task.question
         if for_sft(question, settings.sft_share, settings.seed):
             counts["SFT's"] += 1
-        elif taken and fingerprint(question) in taken:
+            continue
+        lost = sum(key_step.is_valid and not is_valid(key_step, trajectory) for key_step in trajectory.key_steps)
+        if lost:
+            counts["key steps called valid that their trajectory does not hold"] += lost
+        if taken and fingerprint(question) in taken:
             counts[REFUSED] += 1
         elif trajectory.correct is None and not trajectory.is_hard:
             counts["left out: unscored"] += 1

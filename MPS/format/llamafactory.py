@@ -78,6 +78,9 @@ def write(
         for trajectory in selected:
             dialogue = render(trajectory.task.question, trajectory.plan, trajectory.steps)
             problem = check(dialogue)
+            if problem is None and not all(step.code.strip() for step in trajectory.steps):
+                # An unreadable reply is recorded as an empty turn, which nobody wrote and nobody should learn.
+                problem = "holds a turn without code"
             if problem is None:
                 yield dialogue
             else:

@@ -11,9 +11,17 @@ _DELIMITERS = re.compile(r"\\[\[\]()]")
 _MATRIX = re.compile(r"[\[(]\s*\\begin\{matrix\}([^\[\]]*?)\\end\{matrix\}\s*[\])]")
 _ESCAPED = re.compile(r"(?<!\\)\\([%$,!:;& ])")
 _GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:(?:,|\{,\}| )\d{3}(?!\d))+(?!,?\d)")
-# `\x08oxed` is what Python makes of "\boxed" written without the r before the string; likewise \frac and \text.
+# No text has a backspace or a form feed before a small letter. It has tabs and line breaks, so there only commands
+# count whose rest begins no word or statement: `\nu` may be a line that begins with u, `\neq =` one that assigns to eq.
+_SWALLOWED = re.compile(
+    "[\b\f](?=[a-z])"
+    r"|\t(?=(?:ext\w*|frac)\{|imes|(?:heta|au|an|riangle|ilde)(?![a-zA-Z]))"
+    r"|\r(?=(?:ight\w*|ho|angle|floor|ceil)(?![a-zA-Z]))"
+    r"|\n(?=(?:abla|mid)(?![a-zA-Z])|eq\s*[\d\\])"
+)
+_LETTER = {"\b": "b", "\f": "f", "\t": "t", "\r": "r", "\n": "n"}
 _MANGLED = {
-    "\x08oxed": "\\boxed", "\x0crac": "\\frac", "\text{": "\\text{", "\times": "\\times", "−": "-", "–": "-",
+    "−": "-", "–": "-",
     "°": "^\\circ", "π": "\\pi", "∞": "\\infty", "≤": "\\le", "≥": "\\ge", "∪": "\\cup", "∈": "\\in", "×": "\\times",
     "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cfrac": "\\frac", "\\leq": "\\le", "\\geq": "\\ge", "\\lele": "\\le",
     "\\displaystyle": "", "\\degree": "^\\circ", "^{\\circ}": "^\\circ", "^ \\circ": "^\\circ",
@@ -23,6 +31,12 @@ _MANGLED = {
 _SIGNS = re.compile(r"[\\^_+=<>{}()\[\]|/*!\d-]")  # of mathematics
 _QUOTES = "\"'“”‘’`"
 _SPACED = {"%": "%", "$": "$", ",": "", "!": "", "&": "&"}  # what stays of an escaped sign; others are spaces
+
+
+def with_backslashes(text: str) -> str:
+    r"""The text with its LaTeX commands restored where a reader of escapes swallowed them: Python makes a backspace and
+    `oxed` of "\boxed" without the r before the string, and JSON a form feed and `rac` of `\frac`."""
+    return _SWALLOWED.sub(lambda found: "\\" + _LETTER[found[0]], text)
 
 
 def unbox(text: str) -> str:
@@ -62,7 +76,7 @@ def ungrouped(text: str) -> str:
 @lru_cache(maxsize=512)  # the rules that a comparison tries all begin with it: some 30 times for two answers
 def clean(text: str) -> str:
     r"""The bare answer: without `\boxed`, `$`, `\text{...}` wrappers, outer spaces and a closing full stop."""
-    text = unicodedata.normalize("NFKC", text)
+    text = with_backslashes(unicodedata.normalize("NFKC", text))
     for form, plain in _MANGLED.items():
         text = text.replace(form, plain)
     text = unbox(text)

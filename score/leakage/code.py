@@ -2,10 +2,13 @@
 
 import ast
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-_TAKES_RESULTS = ("print", "final_answer_print", "str", "int", "float")
+from score.answers import clean
+
+_TAKES_RESULTS = ("print", "str", "int", "float")
 
 
 @dataclass
@@ -41,13 +44,15 @@ def read_code(code: str) -> Stated:
         for item in ast.walk(node)
     }
     for node in ast.walk(tree):
-        values: list[ast.expr] = []
+        values: Sequence[ast.expr] = []
         match node:
             case ast.Assign(value=value) | ast.Expr(value=value):
                 values = [value]
+            case ast.Call(func=ast.Name(id="final_answer_print"), args=args, keywords=keywords):
+                values = [*args, *(keyword.value for keyword in keywords)]
+                found.hands_in_text |= bool(values) and isinstance(values[0], ast.Constant)
             case ast.Call(func=ast.Name(id=name), args=args):
                 found.searches |= name == "web_search"
-                found.hands_in_text |= name == "final_answer_print" and bool(args) and isinstance(args[0], ast.Constant)
                 if name in _TAKES_RESULTS:
                     values = args
             case ast.Compare(left=left, comparators=others):
@@ -63,15 +68,29 @@ def read_code(code: str) -> Stated:
         found.given += _texts(values)
         for value in values:
             source = ast.get_source_segment(code, value) or ""
-            if isinstance(value, ast.UnaryOp | ast.Constant):
+            written = _text(value)
+            if written is not None:
+                found.stated.append(f"= {clean(written)}")  # `r"\boxed{3}"` states what `3` does
+            elif isinstance(value, ast.UnaryOp | ast.Constant):
                 found.stated.append(f"= {source}")
             elif _is_quotient(value):
                 found.quotients.append(source)
     return found
 
 
-def _texts(nodes: list[ast.expr]) -> list[str]:
+def _texts(nodes: Sequence[ast.expr]) -> list[str]:
     return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def _text(node: ast.expr) -> str | None:
+    """The text that an expression writes out, an f-string's with its constants alone."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            inner = [part.value if isinstance(part, ast.FormattedValue) else part for part in parts]
+            return "".join(str(part.value) if isinstance(part, ast.Constant) else "?" for part in inner)
+    return None
 
 
 def _is_quotient(node: ast.expr) -> bool:

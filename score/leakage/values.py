@@ -7,13 +7,24 @@ from fractions import Fraction
 from score.answers import clean
 from score.answers.dates import date, find_dates
 
-SMALL = 10  # smaller whole numbers count as stated only where a sentence says that something is that number
+SMALL = 10  # smaller whole numbers stand in any text
 
 _NUMBER = re.compile(
     r"(?<![\w.])-?(?:\\[dt]?frac\{\d+\}\{\d+\}|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:\s*/\s*\d+)?)(?![\w]|\.\d)"
 )
 _WITH_UNIT = re.compile(r"(-?\d[\d,]*(?:\.\d+)?)\s*(?:[^\W\d_]+\.?|%|\^\\circ)")
-_STATES = r"(?:\b(?:is|are|be|equals?|gives?|yields?|get|answer|result|value)\b|[=:≈])\s*(?:\\boxed\{|[$\"'(])*\s*$"
+_STATES = re.compile(
+    r"(?:\b(?:is|are|be|been|equals?|equal to|gives?|yields?|get|answer|result|value|expected|instead of|not|but)\b"
+    r"|[=:≈]|\\boxed\{)\s*(?:\\boxed\{|\\?[$\"'(*`])*\s*$",
+    re.IGNORECASE,
+)
+_REACH = 80  # characters before a number that can say what it is
+# Where a small number is no result: the number of a step, an exponent, a factor, a divisor.
+_BESIDE = re.compile(
+    r"(?:\b(?:step|line)s?\s+(?:\d+(?:,|\s+(?:and|to|or))\s+)*|\b(?:divid|divisib|multipl)\w*(?:\s+\w+){0,3}\s+by\s+"
+    r"|[\w)\]](?:\*\*?|/|\^\{?)|[\w)\]] (?:\*\*?|/|\^) )$",
+    re.IGNORECASE,
+)
 
 
 def value(text: str) -> Fraction | None:
@@ -38,14 +49,24 @@ def _reference_value(answer: str) -> Fraction | None:
     return value(with_unit[1] if with_unit else answer)
 
 
-def mentions(text: str, reference: str) -> Iterator[tuple[int, int]]:
-    """Where the text holds the reference or an equal form: (start, end)."""
+def is_small(reference: str) -> bool:
+    """Is the reference a whole number that stands in a text by chance more often than not?"""
+    number = _reference_value(clean(reference))
+    return number is not None and number.denominator == 1 and abs(number) < SMALL
+
+
+def mentions(text: str, reference: str, *, anywhere: bool = False) -> Iterator[tuple[int, int]]:
+    """Where the text holds the reference or an equal form: (start, end). A small number counts where something is said
+    to be that number; with `anywhere` wherever it may be meant as a result."""
     answer = clean(reference)
     number = _reference_value(answer)
     if number is not None:
-        small = number.denominator == 1 and abs(number) < SMALL
+        small = is_small(reference)
         for found in _NUMBER.finditer(text):
-            if value(found[0]) == number and not (small and not re.search(_STATES, text[: found.start()])):
+            if value(found[0]) != number:
+                continue
+            before = text[max(0, found.start() - _REACH) : found.start()]
+            if not small or _STATES.search(before) or (anywhere and not _BESIDE.search(before)):
                 yield found.span()
         return
     day = date(answer)

@@ -53,6 +53,11 @@ class Completion:
     usage: Usage = field(default_factory=Usage)
     model: str = ""
 
+    @property
+    def cut(self) -> bool:
+        """Did the limit of tokens end it?"""
+        return self.finish_reason == "length"
+
 
 Account = dict[str, Usage]  # what was spent, by purpose: `plan`, `act`, `localise`, `correct`, `judge`, `student` ...
 _account: ContextVar[Account | None] = ContextVar("account", default=None)

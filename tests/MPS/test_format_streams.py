@@ -63,6 +63,7 @@ def row(number: int, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+STEPS = [{"thought": "Thought: look", "code": "print(0)"}]
 ODD = [
     {"original_task_info": {"id": 7, "question": "q", "true_answer": 8}},
     {"original_task_info": {"id": "7", "question": "q", "true_answer": ["8", "eight"], "level": 3}},
@@ -79,6 +80,8 @@ ODD = [
     {"evaluation_result": [1]},
     {"repair_steps": None},
     {"repair_steps": [{"teacher_guided_step": {}}]},
+    {"repair_steps": [{**row(1)["repair_steps"][0], "prefix_plan": "Thought: add one\n", "prefix_steps": STEPS}]},
+    {"first_thought": " "},
     {"is_hard_sample": 1},
     {"more": {"of": ["these"]}},
 ]
@@ -98,7 +101,7 @@ def test_the_quick_reader_and_the_strict_one_agree(shared_data: Path, tmp_path: 
             else:
                 assert ours == _from_trajectory(theirs)
     counted = Counter(type(found).__name__ for found in read_recorded(odd))
-    assert counted == {"Recorded": 12, "DataError": 11}
+    assert counted == {"Recorded": 14, "DataError": 11}
     odd.write_text(json.dumps(row(1)).replace("add", "\\ud800"))
     (cut,) = read_recorded(odd)
     assert isinstance(cut, DataError) and "odd.jsonl:1: text was cut within a character" in str(cut)
@@ -192,6 +195,50 @@ def test_the_dataset_folder_is_read_back_by_datasets(mentored: list[str], tmp_pa
         read = load_dataset(str(tmp_path / "hub"), name, split="train", cache_dir=str(tmp_path / "cache"))
         assert read[key] == [found[key] for found in rows]
     assert read["gt_answer"] == [[found["gt_answer"]] for found in rows]
+
+
+def written(mentored: list[str], tmp_path: Path, *rows: dict[str, Any]) -> None:
+    """These trajectories alone are the converters' input."""
+    (tmp_path / "mps.jsonl").write_text("".join(json.dumps(found) + "\n" for found in rows))
+
+
+def test_a_key_step_holds_whatever_its_recorded_prefix_was_written_with(mentored: list[str], tmp_path: Path) -> None:
+    padded = row(1)
+    padded["steps"][0]["thought"] = padded["repair_steps"][0]["prefix_plan"] = "\nFirst Thought: add one\n"
+    written(mentored, tmp_path, padded)
+    ran = run("SCoRe_RL_convert", *mentored, "--set", "sft_share=0")
+    assert ran.returncode == 0 and "from a key step 1" in ran.stdout, ran.stdout + ran.stderr
+    (found,) = json.loads((tmp_path / "rl.json").read_text())
+    assert found["prompt"][1]["content"] == "<first_thought>add one</first_thought>" and found["correct_step"] == 2
+
+
+def test_key_steps_called_valid_that_do_not_hold_are_counted(mentored: list[str], tmp_path: Path) -> None:
+    lost = row(1)
+    lost["repair_steps"][0]["prefix_plan"] = "another plan"
+    written(mentored, tmp_path, lost, row(2))
+    ran = run("SCoRe_RL_convert", *mentored, "--set", "sft_share=0", "--set", "rl.easy_kept=0")
+    assert ran.returncode == 0, ran.stderr
+    assert "from a key step 1" in ran.stdout
+    assert "key steps called valid that their trajectory does not hold 1" in ran.stdout
+
+
+def test_a_turn_that_nobody_wrote_is_not_trained_on(mentored: list[str], tmp_path: Path) -> None:
+    """No empty plan where there was none, and no empty step where a reply could not be read."""
+    unplanned, unreadable = row(1), row(2)
+    unplanned["steps"][0]["thought"] = ""
+    unreadable["steps"].insert(1, {"thought": "", "code": "", "observation": "Error: the reply held no block."})
+    written(mentored, tmp_path, unplanned, unreadable, row(3))
+    for script, name in (
+        ("SCoRe_SFT_llamafactory_format_convert", "sft"),
+        ("BC_init_llamafactory_format_convert", "bc"),
+    ):
+        ran = run(script, *mentored, "--set", "sft_share=1")
+        assert ran.returncode == 0, ran.stderr
+        assert "written 2" in ran.stdout and "left out: holds a turn without code 1" in ran.stdout
+        first, second = [found["conversations"] for found in json.loads((tmp_path / f"{name}.json").read_text())]
+        assert [turn["from"] for turn in first] == ["human", "gpt", "human", "gpt"]
+        assert first[1]["value"].startswith("<thought>add</thought>") and first[2]["value"] == "Observation: 2"
+        assert second[1]["value"] == "<first_thought>add one</first_thought>"
 
 
 def messages(*turns: tuple[str, str]) -> list[Message]:

@@ -12,7 +12,7 @@ from score.errors import DataError
 from score.interpreter import InterpreterSettings, Session
 from score.miniature.marking import Problem
 from score.tasks import Task
-from score.trajectory import Trajectory, mps_row, parse_row, read_trajectories
+from score.trajectory import Trajectory, mps_row, parse_row, read_trajectories, still_holds
 from tests.chat_server import ChatServer
 from tests.MPS.conftest import solve_all
 
@@ -120,6 +120,26 @@ def test_without_a_plan_the_first_turn_is_an_action_and_no_plan_is_blamed(world:
     assert trajectory.plan is None and trajectory.steps[0].status == "unreadable"
     assert trajectory.is_hard and trajectory.extra["error_analysis"] == "not localised: no such step"
     assert '"step" must be a number from 2 to 3' in teacher.asked[-1][-1]["content"]
+
+
+def test_a_correction_after_a_plan_with_line_breaks_is_valid_in_the_file_too(
+    world: Path, mps_tasks: list[Task]
+) -> None:
+    guess = "<thought>I guess.</thought><code>{}</code>"
+    right = guess.format(f"final_answer_print({mps_tasks[0].references[0]!r})")
+    plan = "<first_thought>\nI count.\n</first_thought>"
+    student = ChatServer([plan, guess.format("print(-1)"), guess.format("final_answer_print(-1)"), right])
+    blame = {"step": 2, "evidence": "print(-1)", "diagnosis": "A guess.", "suggestion": "Look."}
+    teacher = ChatServer([json.dumps(blame), "Thought: I look.\nCode:\n```python\nprint('...')\n```"])
+    corpus = world / "encyclopedia.jsonl"
+    (trajectory,) = asyncio.run(solve_all(mps_tasks[:1], student.address, teacher.address, corpus))
+    teacher.close()
+    student.close()
+    read = parse_row(json.loads(json.dumps(mps_row(trajectory))))
+    for found in (trajectory, read):
+        (key_step,) = found.key_steps
+        assert found.plan == key_step.prefix_plan == "I count."
+        assert key_step.is_valid and still_holds(key_step, found.plan, found.steps)
 
 
 def test_a_student_that_outgrows_its_context_ends_as_a_hard_sample(

@@ -97,6 +97,36 @@ def test_a_reply_without_code_is_asked_again_once_and_then_fails_the_task(say: S
     assert len(stubborn.asked) == 2
 
 
+@pytest.mark.parametrize(
+    "role, arguments, reply",
+    [
+        ("plan", [TASK.question], "First Thought: I will count, then halve."),
+        ("act", [Episode(TASK.question, 8, plan="Count.")], fenced("Count.", "print(12 * 9)")),
+        ("localise", [TASK, attempt()], json.dumps(BLAME)),
+        ("correct", [TASK, attempt(), Diagnosis(**BLAME)], fenced("Half.", "m = n // 2\nprint(m)")),
+    ],
+)
+def test_a_reply_that_the_limit_of_tokens_cut_is_asked_again_in_every_role(
+    role: str, arguments: list[Any], reply: str
+) -> None:
+    """However whole it looks."""
+    server = ChatServer([reply], cut=1)
+    options = {"retries": 1} if role in ("localise", "correct") else {}
+    _, teacher = ask(server, role, *arguments, **options)
+    server.close()
+    assert teacher.asked_again == {f"{role}: cut off": 1}
+    assert "cut off at the limit of tokens" in server.asked[1][-1]["content"]
+
+
+def test_a_reply_whose_block_or_thinking_was_not_closed_is_asked_again(say: Say) -> None:
+    whole = fenced("Count.", "print(12 * 9)")
+    for torn in (whole.removesuffix("\n```"), f"<think>{whole}"):
+        step, teacher = ask(say(torn, whole), "act", Episode(TASK.question, 8, plan="Count."))
+        assert step.code == "print(12 * 9)" and teacher.asked_again == {"act: no code": 1}
+    plan, teacher = ask(say("<think>I could count", "First Thought: Count."), "plan", TASK.question)
+    assert plan == "Count." and teacher.asked_again == {"plan: no plan": 1}
+
+
 def test_what_was_tolerated_is_counted(say: Say) -> None:
     step, teacher = ask(say("<think>Hm.</think>Count.\n```python\nprint(1)\n```"), "act", Episode(TASK.question, 8))
     assert (step.thought, step.code) == ("Count.", "print(1)")

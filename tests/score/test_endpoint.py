@@ -245,4 +245,7 @@ def test_a_streamed_reply_that_was_cut_is_tried_again(servers: list[MoodyServer]
     server = serve(servers, Mood(body=event("ye", None)), Mood(body=whole))
     (reply,), endpoint = ask(server.address, stream=True)
     assert isinstance(reply, Completion) and reply.text == "yes" and len(server.asked) == 2
-    assert endpoint.usage.uncounted == 1 and endpoint.served == "moody"
+    assert endpoint.usage.uncounted == 1 and endpoint.served == "moody" and not reply.cut
+    server = serve(servers, Mood(body=event("ye", None) + event("s", "length")))
+    (reply,), _ = ask(server.address, stream=True)
+    assert isinstance(reply, Completion) and reply.cut

@@ -77,6 +77,27 @@ def test_a_trajectory_survives_its_file(to_row: object) -> None:
     assert (read.plan, read.steps, read.correct, read.answer) == ("Raise it.", trajectory().steps, True, "81")
 
 
+@pytest.mark.parametrize("to_row", [bc_row, mps_row])
+def test_a_trajectory_without_a_plan_is_read_back_without_one(to_row: object) -> None:
+    one = trajectory().model_copy(update={"plan": None})
+    read = parse_row(json.loads(json.dumps(to_row(one))))  # type: ignore[operator]
+    assert read.plan is None and read.steps == one.steps
+    assert render(one.task.question, read.plan, read.steps)[1]["content"].startswith("<thought>Compute.")
+
+
+def test_a_key_step_holds_in_its_file_as_it_did_in_memory() -> None:
+    """Whatever labels and spaces its prefix was written with."""
+    steps = [Step(thought="Thought: First.", code="print(1)"), Step(thought="Thought:\nNext.", code="print(2)")]
+    key_step = KeyStep(
+        teacher_guided_step=steps[1], student_mistake=[steps[0]], mistake_step_index=2, is_valid=True,
+        prefix_steps=steps[:1], prefix_plan="First Thought: plan\n",
+    )  # fmt: skip
+    one = trajectory().model_copy(update={"plan": "First Thought: plan\n", "steps": steps, "key_steps": [key_step]})
+    assert still_holds(key_step, one.plan, one.steps)
+    read = parse_row(json.loads(json.dumps(mps_row(one))))
+    assert still_holds(read.key_steps[0], read.plan, read.steps)
+
+
 def test_the_dialogue_is_the_methods() -> None:
     one = trajectory()
     assert [message["content"] for message in render(one.task.question, one.plan, one.steps)] == [
@@ -97,7 +118,7 @@ def test_a_students_turn_is_read_as_it_was_rendered() -> None:
     assert parse_student("<code>print(1)").code is None
     assert parse_student("<code>print(1)").tolerated == ["unclosed code"]
     assert parse_student("<code>a</code><code>b</code>").code == "a"
-    assert parse_student("<first_thought>plan</first_thought>").plan == "plan"
+    assert parse_student("<first_thought>\nplan\n</first_thought>").plan == "plan"
 
 
 @pytest.mark.parametrize(
@@ -115,8 +136,24 @@ def test_a_teachers_turn_is_read_in_many_forms(text: str, thought: str, code: st
     assert (reply.thought, reply.code) == (thought, code)
 
 
-def test_a_teachers_turn_without_code_has_none() -> None:
-    assert parse_teacher("Thought: I do not know.").code is None
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thought: I do not know.",
+        "Thought: Add.\nCode:\n```python\nprint(1)",
+        "Thought: Add.\nCode: ```print(1)",
+        "Thought: Add.\nCode:\n<code>print(1)",
+        "<think>Perhaps\nCode:\n```python\nprint(1)\n```\nor rather",
+        "<think>One.</think><think>Two.\n```python\nprint(1)\n```",
+    ],
+)
+def test_a_teachers_turn_without_a_whole_block_of_code_has_none(text: str) -> None:
+    assert parse_teacher(text).code is None
+
+
+def test_a_teacher_that_was_cut_off_while_it_thought_said_nothing() -> None:
+    assert parse_teacher("<think>First Thought: I could").thought == ""
+    assert parse_teacher('Thought: Of the tag.\nCode:\n```python\nprint("<think>")\n```').code == 'print("<think>")'
 
 
 def test_a_key_step_is_held_only_at_its_place_after_the_prefix_that_it_was_made_for() -> None:

@@ -73,6 +73,18 @@ def test_a_verdict_that_stays_unreadable_leaves_the_task_unscored(served: Served
     assert len(server.asked) == 2
 
 
+def test_a_verdict_that_the_limit_of_tokens_cut_is_asked_again_and_then_unscored() -> None:
+    for cut in (1, 2):
+        server = ChatServer(['{"reason": "no", "equivalent": false}'], cut=cut)
+        if cut == 1:
+            assert verdict(["Oslo"], "somewhere in Norway", server.address).correct is False
+        else:
+            with pytest.raises(JudgeError, match="no readable verdict"):
+                verdict(["Oslo"], "somewhere in Norway", server.address)
+        assert len(server.asked) == 2
+        server.close()
+
+
 def test_without_a_model_the_undecidable_is_unscored() -> None:
     with pytest.raises(JudgeError, match=r"endpoints\.judge"):
         verdict(["Oslo"], "somewhere in Norway")
@@ -85,6 +97,13 @@ def test_without_a_model_the_undecidable_is_unscored() -> None:
         ('<think>{"a": 2}?</think>\n```json\n{"a": 1}\n```', {"a": 1}),
         ('Here it is: {"a": "{b}"} Good luck.', {"a": "{b}"}),
         (r'{"a": "\frac{1}{2} and \(x\)"}', {"a": r"\frac{1}{2} and \(x\)"}),
+        (r'{"a": "\\frac{1}{2} and \(x\)"}', {"a": r"\frac{1}{2} and \(x\)"}),
+        (r'{"a": "\frac{1}{2}, \binom{3}{2} \times \theta"}', {"a": r"\frac{1}{2}, \binom{3}{2} \times \theta"}),
+        (r'{"a": "\rho \neq 3, \text{so \boxed{3}}", "n": 2}', {"a": r"\rho \neq 3, \text{so \boxed{3}}", "n": 2}),
+        (r'{"a": "\underline{x}"}', {"a": r"\underline{x}"}),
+        (r'{"a": "\\frac{1}{2}\nnu = 3\neq = 4"}', {"a": "\\frac{1}{2}\nnu = 3\neq = 4"}),
+        (r'{"a": "one\nnext\n\ttext = 1\r\nright"}', {"a": "one\nnext\n\ttext = 1\r\nright"}),
+        ('<think>Perhaps {"a": 1}, or', None),
         ('{"a": "two\nlines"}', {"a": "two\nlines"}),
         ('{"a": ', None),
         ("[1, 2]", None),
@@ -99,9 +118,9 @@ def test_what_was_tolerated_in_json_is_counted() -> None:
     tolerated: Counter[str] = Counter()
     assert json_object('{"a": 1}', tolerated) and not tolerated
     assert json_object('<think>Hm.</think>```json\n{"a": "\\frac"}\n```', tolerated)
-    assert set(tolerated) == {"<think> block", "words around JSON"}  # \\f is an escape of JSON
-    assert json_object(r'{"a": "\(x\)"}', tolerated)
-    assert tolerated["single backslashes in JSON"] == 1
+    assert set(tolerated) == {"<think> block", "words around JSON", "single backslashes in JSON"}
+    assert json_object(r'{"a": "\(x\)"}', tolerated) and json_object(r'{"a": "\\frac and \\(x\\)"}', tolerated)
+    assert tolerated["single backslashes in JSON"] == 2
 
 
 def judged_twice(server: ChatServer, json_schema: str) -> Endpoint:

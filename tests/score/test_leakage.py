@@ -36,6 +36,15 @@ SEEN = f"{QUESTION}\n108"
         ("Half.\nObservation: there are some\nThought: I hand it in.", "print(n // 2)", "54"),
         ("Half.\nStep 4: hand it in.", "print(n // 2)", "54"),
         ("I search.", 'print(web_search("dozens"))\nfinal_answer_print("a dozen")', "54"),
+        ("I hand it in.", r'final_answer_print(r"\boxed{3}")', "3"),
+        ("I hand it in.", r'final_answer_print("\\(\\boxed{3}\\)")', "3"),
+        ("I hand it in.", r'final_answer_print(f"\\boxed{{{3}}}")', "3"),
+        ("I hand it in.", r'a = r"$\boxed{3}$"', "3"),
+        ("I hand it in.", "final_answer_print(answer=3)", "3"),
+        ("I hand it in.", "final_answer_print(answer=72)", "72"),
+        ("I hand it in.", 'final_answer_print(answer="3 eggs")', r"\boxed{3}"),
+        (r"So I have \boxed{3}.", "print(n)", "3"),
+        ("I search.", 'print(web_search("dozens"))\nfinal_answer_print(answer="a dozen")', "54"),
     ],
 )
 def test_a_correction_that_gives_the_answer_away_is_caught(thought: str, code: str, reference: str) -> None:
@@ -60,6 +69,8 @@ def test_a_correction_that_gives_the_answer_away_is_caught(thought: str, code: s
         ("The correct answer is to be found by halving.", "print(n // 2)", "54"),
         ("It was in 1991, not on 25 December 1991.", "print(n)", "24 December 1991"),
         ("The diagnosis of the plague came late.", "print(n)", "54"),
+        ("I hand in what was printed.", r'final_answer_print(f"\\boxed{{{n}}}")', "3"),
+        ("The cube, in step 3.", "print(n**3, n / 3)", "3"),
     ],
 )
 def test_a_step_that_follows_from_what_was_seen_passes(thought: str, code: str, reference: str) -> None:
@@ -75,6 +86,33 @@ def test_the_answer_is_taken_out_of_a_diagnosis_unless_it_was_seen() -> None:
     assert redacted(text, "108") == text
     assert redacted("It was Marie Curie.", "Marie Curie", "Curie") == "It was [...]."
     assert redacted("It says 3/8.", r"\frac{3}{8}") == "It says [...]."
+
+
+@pytest.mark.parametrize(
+    "text, left",
+    [
+        ("The count should have been 3, not 5.", "The count should have been [...], not 5."),
+        ("It got 5 instead of 3.", "It got 5 instead of [...]."),
+        ("Not 5 but 3 rows remain.", "Not 5 but [...] rows remain."),
+        ("It prints 5 where 3 was expected.", "It prints 5 where [...] was expected."),
+        ("Expected 3, got 5.", "Expected [...], got 5."),
+        ("The sum gives **3**, which equals 3.0.", "The sum gives **[...]**, which equals [...]."),
+        (r"That is \boxed{3}.", r"That is \boxed{[...]}."),
+        ("There were 3 of the 4 to count.", "There were [...] of the 4 to count."),
+        ("In step 3 and lines 2, 3 and 4 the rows are lost.", None),
+        ("Take x**3 and x^3, then divide the sum by 3, that is n / 3.", None),
+        ("The student used 2 of the 4 numbers.", None),
+    ],
+)
+def test_a_single_digit_that_was_not_seen_stays_only_where_it_can_be_no_result(text: str, left: str | None) -> None:
+    assert redact(text, ["3"], QUESTION, BEFORE) == (left or text)
+
+
+def test_a_single_digit_that_stands_in_the_question_is_taken_out_where_it_is_said_to_be_the_result() -> None:
+    text = "Of the 9 eggs 8 were counted; it should be 9, not 8."
+    assert redact(text, ["9"], QUESTION, BEFORE) == "Of the 9 eggs 8 were counted; it should be [...], not 8."
+    printed = Step(thought="One row.", code="print(n // 12)", observation="9")
+    assert redact(text, ["9"], QUESTION, [*BEFORE, printed]) == text
 
 
 def test_an_error_that_an_observation_shows_may_be_spoken_of() -> None:
