@@ -3,8 +3,8 @@
 libseccomp writes the filter (the library itself, which Debian maintains and apt depends on: PyPI's pyseccomp, a wrapper
 of the same calls, had its last release in 2021, and bubblewrap's `--seccomp` would also bind the server, which needs
 namespaces and mounts). The namespaces hold without it; it takes away what most kernel exploits begin with, sockets,
-by which the sessions of one server could reach each other (a network namespace for each would cost more than all else
-that a session's start does), and memory that no limit counts.
+by which the sessions of one server could reach each other (they share its network namespace: one for each is dear to
+make and to take down), and memory that no limit counts.
 """
 
 import ctypes

@@ -39,6 +39,7 @@ class Session:
         self._busy = self._closed = False
         self._lost: str | None = None
         self._tool_errors: list[str] = []
+        self._tool_calls, self._waited_s = 0, 0.0  # of the step, and how long they took
         live.add(self)
 
     # --- steps ------------------------------------------------------------------------------------------------------
@@ -93,7 +94,7 @@ class Session:
 
     async def _run(self, code: str, timeout_s: float, op: Literal["run", "hand_in"]) -> StepResult | None:
         self._step += 1
-        self._tool_errors = []
+        self._tool_errors, self._tool_calls, self._waited_s = [], 0, 0.0
         name = secrets.token_hex(8)
         # Before the first step there is nothing to go back to but a fresh start.
         snapshot = self._settings.snapshots and self._step > 1 and op == "run"
@@ -104,26 +105,22 @@ class Session:
         started = time.perf_counter()
         try:
             await self._ends.channel.send(frame)
-            reply, waited = await self._until_done(name, timeout_s, snapshot)
+            reply = await self._until_done(name, timeout_s, snapshot)
             if op == "hand_in" and reply.get("op") == "declined":
                 return None
             status, note = checked_status(reply), str(reply.get("note") or "")
             answer = reply.get("final_answer")
         except TimeoutError:
-            status, waited, answer = "timeout", 0.0, None
+            status, answer = "timeout", None
             note = f"TimeoutError: the step was stopped after {timeout_s:g} s."
         except ChannelClosed:
-            status, note, waited, answer = "killed", "", 0.0, None
+            status, note, answer = "killed", "", None
         except TooMuch as error:
-            status, note, waited, answer = error.status, str(error), 0.0, None
+            status, note, answer = error.status, str(error), None
         except wire.BrokenFrame:
-            status, note, waited, answer = (
-                "killed",
-                "The step was stopped: it wrote to the interpreter's own channel.",
-                0.0,
-                None,
-            )
-        seconds = time.perf_counter() - started - waited
+            status, answer = "killed", None
+            note = "The step was stopped: it wrote to the interpreter's own channel."
+        seconds = time.perf_counter() - started - self._waited_s
         if status in ("timeout", "memory", "killed"):
             status, note = await self._recover(status, note)
         text = output.read(self._ends.output, self._settings.max_output_chars)
@@ -132,8 +129,8 @@ class Session:
             answer = output.cut(str(answer), self._settings.max_output_chars)
         return StepResult(status, observation, answer, seconds, tuple(self._tool_errors))
 
-    async def _until_done(self, name: str, timeout_s: float, snapshot: bool) -> tuple[dict[str, Any], float]:
-        """The step's last message, and the seconds that the host's tools took (the step's clock stands still then)."""
+    async def _until_done(self, name: str, timeout_s: float, snapshot: bool) -> dict[str, Any]:
+        """The step's last message. While a tool of the host works the step's clock stands still."""
         loop = asyncio.get_running_loop()
         if snapshot:
             try:
@@ -142,7 +139,7 @@ class Session:
                 raise InterpreterError("a snapshot before the step took too long: is the machine overloaded?") from None
             if begun != {"op": "begun", "id": name}:
                 raise wire.BrokenFrame("not of this step")
-        deadline, waited, watch = loop.time() + timeout_s, 0.0, _FIRST_WATCH_S
+        deadline, watch = loop.time() + timeout_s, _FIRST_WATCH_S
         while True:
             try:
                 message = await self._ends.channel.receive(min(deadline, loop.time() + watch))
@@ -155,12 +152,16 @@ class Session:
             if message.get("id") != name:
                 raise wire.BrokenFrame("not of this step")
             if message.get("op") in ("done", "declined"):
-                return message, waited
+                return message
             if (began := loop.time()) >= deadline:
                 raise TimeoutError  # a step whose time is up gets no more tools
-            answer = await tools.answer(self._tools, message, self._tool_errors)
-            waited += loop.time() - began
-            deadline += loop.time() - began
+            self._tool_calls += 1
+            answer = await tools.answer(
+                self._tools, message, self._tool_errors, self._tool_calls, self._settings.tool_calls
+            )
+            took = loop.time() - began
+            self._waited_s += took
+            deadline += took
             await self._ends.channel.send(answer)
 
     async def _watch(self) -> None:

@@ -117,6 +117,7 @@ def test_auto_takes_strict_where_it_works(strict):
         {"step_timeout_s": float("inf")},
         {"step_timeout_s": float("nan")},
         {"cpu_s": 0},
+        {"tool_calls": 0},
         {"open_files": 3},
         {"file_size_mb": 0},
         {"disk_mb": -5},
