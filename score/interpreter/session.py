@@ -1,6 +1,7 @@
 """A session: one trajectory's live Python, and what the host does when a step goes wrong."""
 
 import asyncio
+import contextlib
 import inspect
 import os
 import secrets
@@ -248,32 +249,53 @@ class Session:
         return message
 
     async def fork(self) -> "Session":
-        """An independent copy of the live state, its private files included. Raises `InterpreterError`."""
+        """An independent copy of the live state, its private files included. Raises `InterpreterError`.
+
+        A fork that is cancelled is finished first and its copy closed, so that no reply of it is left for the session's
+        next step; where it is cancelled once more, the session's state counts as lost.
+        """
         self._take()
+        copying = asyncio.ensure_future(self._copy())
+        try:
+            return await asyncio.shield(copying)
+        except asyncio.CancelledError:
+            with contextlib.suppress(InterpreterError):
+                await (await copying).close()
+            raise
+        finally:
+            self._busy = False
+
+    async def _copy(self) -> "Session":
         try:
             ends = Endpoints()
         except OSError as error:
-            self._busy = False
             raise InterpreterError(f"no file descriptors for a copy of the session: {error}") from None
         number = self._family.new_number()
         copy = Session(self._family, number, ends, self._tools, self._live)
         copy._step = self._step
+        asked = answered = False
         try:
             request = {"op": "fork", "number": number, "directory": copy._directory}
             # Until it is registered nobody owns the new process, and a kill in the family would take it along.
             async with self._family.forking:
+                asked = True
                 await self._ends.channel.send(wire.pack(request), ends.theirs)
                 ends.sent()
-                if refused := (await self.hear("forked"))["error"]:
+                refused = (await self.hear("forked"))["error"]
+                answered = True
+                if refused:
                     raise InterpreterError(f"the session could not be forked: {refused}")
                 await copy.hear("ready")
-        except (InterpreterError, ChannelClosed) as error:
+        except BaseException as error:
             self._family.members.discard(number)
+            copy._closed = True
             self._live.discard(copy)
-            ends.close()
-            raise InterpreterError(str(error)) from None
-        finally:
-            self._busy = False
+            ends.close()  # the new process, if there is one, ends with its socket
+            if asked and not answered:
+                self._lost = self._lost or "a fork of it was cancelled or the sandbox failed in it"
+            if isinstance(error, InterpreterError | ChannelClosed):
+                raise InterpreterError(str(error)) from None
+            raise
         return copy
 
     async def close(self) -> None:
