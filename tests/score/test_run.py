@@ -194,6 +194,32 @@ def test_a_changed_setting_is_named_and_refused_until_accepted(quick: Runs) -> N
     assert change["rows_before"] == 5 and change["changed"]["style"] == {"was": "plain", "is": "bold"}
 
 
+def test_tasks_that_were_corrected_since_are_named_and_refused_until_accepted(quick: Runs) -> None:
+    assert quick.run("--limit", "8").returncode == 0
+    file = quick.folder / "tasks.jsonl"
+    tasks = [json.loads(line) for line in file.read_text().splitlines()]
+
+    def correct(number: int, **corrected: object) -> None:
+        tasks[number] |= corrected
+        file.write_text("".join(json.dumps(task) + "\n" for task in tasks))
+
+    correct(9, true_answer="no row of it yet")
+    correct(2, true_answer=["yes"])  # the same, as a list
+    assert quick.run("--limit", "8").returncode == 0
+    correct(3, true_answer="no")
+    correct(5, question="5, or what?")
+    refused = quick.run()
+    assert refused.returncode == 2 and len(quick.units()) == 8
+    assert "tasks: was '2 with another question or answer (t3, t5)', is 'as in " in refused.stderr
+    assert "--accept-changes" in refused.stderr and "taken out of the file are made anew" in refused.stderr
+    assert quick.run("--limit", "10", "--accept-changes").returncode == 0 and len(quick.units()) == 10
+    assert quick.beside("manifest")["changes"][0]["changed"]["tasks"]["was"].startswith("2 with another")
+    for limit in ("2", "12"):
+        assert quick.run("--limit", limit).returncode == 0, "what was accepted is not asked again"
+    correct(3, true_answer="neither")
+    assert quick.run().returncode == 2 and len(quick.units()) == 12
+
+
 def test_another_model_behind_the_same_name_is_noticed(quick: Runs) -> None:
     assert quick.run("--limit", "5").returncode == 0
     server = MoodyServer([Mood(body=completion("yes", model="moody-2"))])
