@@ -31,7 +31,7 @@ def add_run_options(made: argparse.ArgumentParser) -> None:
         help="check everything, try N tasks (default 8) into a temporary file, estimate the cost; write nothing",
     )  # fmt: skip
     made.add_argument(
-        "--accept-changes", action="store_true", help="go on although model, prompts or settings changed since"
+        "--accept-changes", action="store_true", help="go on although model, prompts, settings or tasks changed since"
     )
     made.add_argument("--ray", metavar="ADDRESS", help="run shards as tasks of this Ray cluster (`local` starts one)")
     made.add_argument("--ray-shards", type=int, metavar="N", help="number of shards (default: the cluster's nodes)")

@@ -28,7 +28,7 @@ async def dry_run(script: Script[S], settings: S, wanted: int) -> int:
     """Print the checks and the estimate. Returns 0, or 3 if a sampled task failed; raises what would stop the run."""
     output = shard_output(settings.output, settings.shard)
     tasks, numbers, malformed = select_tasks(settings)
-    done = {unit for unit, _ in rows_of(output)}
+    done = {unit for unit, _ in rows_of(output, skip_torn=True)}
     units = [(task, sample) for task in tasks for sample in range(settings.samples)]
     left = sum(unit_key(task.id, sample) not in done for task, sample in units)
     print(f"{settings.tasks}: {len(tasks)} tasks of this run, {malformed} malformed lines")
@@ -54,7 +54,8 @@ async def dry_run(script: Script[S], settings: S, wanted: int) -> int:
                 usages = [row["usage"] for _, row in rows_of(journal.path)]
             print(f"tried {len(sample)} tasks: {rows} rows in {seconds:.1f} s, {failed} failed")
         else:
-            usages = [row["usage"] for _, row in rows_of(output) if "usage" in row] if wanted else []
+            rows_there = rows_of(output, skip_torn=True) if wanted else ()
+            usages = [row["usage"] for _, row in rows_there if "usage" in row]
             print(f"the estimate is made from the {rows} rows that are there" if wanted else "no task was tried")
     finally:
         await asyncio.gather(*(endpoint.close() for endpoint in endpoints.values()))

@@ -2,11 +2,12 @@
 
 Counted are all settings but paths and those that a settings model calls `operational`, the model ids that the servers
 report, and the hashes of prompts. Keys that only one of two fingerprints has belong to other versions of this
-software and are not compared.
+software and are not compared. Tasks are compared with what each row says of its own (`other_tasks`).
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 
 from score.errors import SettingsError
 from score.llm import Endpoint
+from score.tasks import Task
 
 Fingerprint = dict[str, Any]
 
@@ -44,6 +46,35 @@ def _matters(settings: BaseModel, prefix: str) -> Fingerprint:
         else:
             found[f"{prefix}{key}"] = value
     return found
+
+
+def other_tasks(rows: Iterable[Mapping[str, Any]], tasks: Sequence[Task]) -> dict[str, str]:
+    """The ids of tasks whose question or reference answers are not those that their rows were made with, each with a
+    hash of what they are now. A row that does not say (or whose task is not among these) is not compared."""
+    by_id = {task.id: task for task in tasks}
+    found: dict[str, str] = {}
+    for row in rows:
+        made = row.get("original_task_info", row)
+        task = by_id.get(str(made.get("id")))
+        if task is None:
+            continue
+        now = {"question": task.question, "true_answer": task.references}
+        answer = made.get("true_answer", now["true_answer"])
+        was = {
+            "question": made.get("question", task.question),
+            "true_answer": [str(one) for one in answer] if isinstance(answer, list) else [str(answer)],
+        }
+        if was != now:
+            found[task.id] = hashlib.sha256(json.dumps(now).encode()).hexdigest()[:16]
+    return found
+
+
+def changed_tasks(ids: Sequence[str], file: Path) -> dict[str, dict[str, Any]]:
+    """As `changes` gives it, for tasks that `other_tasks` found."""
+    if not ids:
+        return {}
+    listed = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
+    return {"tasks": {"was": f"{len(ids)} with another question or answer ({listed})", "is": f"as in {file}"}}
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -68,12 +68,24 @@ def failures_path(path: Path) -> Path:
     return path.with_name(path.stem + ".failures.jsonl")
 
 
-def rows_of(path: Path, id_of: Callable[[dict[str, Any]], str] = unit_of) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (unit, row) for each line, one at a time. Raises `DataError` naming a line that is no row."""
+def rows_of(
+    path: Path, id_of: Callable[[dict[str, Any]], str] = unit_of, *, skip_torn: bool = False
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (unit, row) for each line, one at a time. A torn last line (see `heal`) is left out with `skip_torn`.
+
+    Raises `DataError` naming a line that is no row, or that is torn.
+    """
     if not path.is_file():
         return
     with open(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                if skip_torn:
+                    return
+                raise DataError(
+                    f"{path}:{number}: the last line is torn: its run was killed while it wrote, or is writing now; "
+                    "run its script once more, which heals the file and goes on"
+                )
             try:
                 row = json.loads(line)
                 unit = id_of(row)

@@ -20,7 +20,7 @@ from score.manifest import read_manifest
 from score.run import RunSettings, Script
 from score.run_report import print_table, read_summary, totals, write_summary
 from score.settings import adopt, environment
-from score.shards import merge, shard_output
+from score.shards import merge, shard_output, shards_beside
 
 S = TypeVar("S", bound=RunSettings)
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,8 +38,21 @@ def run_shard(script: str, folder: str, arguments: list[str], variables: dict[st
     return 0
 
 
+def _refuse_other_shards(output: Path, count: int) -> None:
+    """The cluster may have more or fewer nodes than last time: all rows would be paid for again."""
+    if others := [(name, of) for name, of in shards_beside(output) if of != count]:
+        listed = ", ".join(name for name, _ in others[:8]) + (", ..." if len(others) > 8 else "")
+        raise SettingsError(
+            f"this run has {count} shards, and {output.parent} holds others: {listed}; "
+            f"go on with them by --ray-shards {others[0][1]}, or move them away"
+        )
+
+
 def run_on_ray(script: Script[S], settings: S, options: argparse.Namespace) -> int:
-    """Run all shards and merge them. Returns the worst exit code of the shards, or the merged file's."""
+    """Run all shards and merge them. Returns the worst exit code of the shards, or the merged file's.
+
+    Raises `SettingsError` where shards of another number lie beside the output.
+    """
     import ray
 
     if settings.shard is not None:
@@ -52,6 +65,7 @@ def run_on_ray(script: Script[S], settings: S, options: argparse.Namespace) -> i
     ray.init(**started, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}}, logging_level="WARNING")
     try:
         count = options.ray_shards or len([node for node in ray.nodes() if node["Alive"]])
+        _refuse_other_shards(settings.output, count)
         task: Any = ray.remote(num_cpus=1, max_retries=2)(run_shard)
         arguments = ["--config", str(Path(options.config).resolve())]
         for text in cli.overrides(options):

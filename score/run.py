@@ -21,9 +21,9 @@ from pydantic import Field, field_validator
 
 from score import cli
 from score.errors import SettingsError
-from score.fingerprint import changes, fingerprint, refuse
+from score.fingerprint import changed_tasks, changes, fingerprint, other_tasks, refuse
 from score.interpreter import InterpreterSettings
-from score.journal import Journal, failures_path
+from score.journal import Journal, failures_path, rows_of
 from score.ledger import PRICES, Ledger, read_prices
 from score.llm import Account, Endpoint, Endpoints, EndpointSettings, open_account
 from score.manifest import read_manifest, write_manifest
@@ -230,20 +230,26 @@ async def run(script: Script[S], settings: S, *, accept_changes: bool = False) -
             before = read_manifest(output)
             now = json.loads(json.dumps(fingerprint(settings, endpoints.values(), script.prompts)))
             history = list(before.get("changes", []))
+            accepted: dict[str, str] = before.get("other_tasks", {}) if journal.done else {}
             if journal.done:
                 changed = changes(before.get("fingerprint", {}), now)
+                other = other_tasks((row for _, row in rows_of(output)), tasks)
+                changed |= changed_tasks([task for task in other if other[task] != accepted.get(task)], settings.tasks)
                 if changed and not accept_changes:
                     refuse(
                         changed,
                         f"{output} holds {len(journal.done)} rows that were made",
-                        "write to another output, or go on with --accept-changes (the manifest will tell)",
+                        "write to another output, or go on with --accept-changes (the manifest will tell); "
+                        "rows that are taken out of the file are made anew",
                     )
                 if changed:
                     history.append({"when": started, "rows_before": len(journal.done), "changed": changed})
+                    accepted = accepted | other
             manifest = {
                 "state": "running",
                 "fingerprint": now,
                 "changes": history,
+                "other_tasks": accepted,
                 "served": {role: endpoint.served for role, endpoint in endpoints.items()},
                 "started": before.get("started", started) if journal.done else started,
             }

@@ -123,6 +123,7 @@ async def run_tasks(
             show()
 
     async def tick() -> None:
+        warned = False
         while True:
             before = time.monotonic()
             await asyncio.sleep(TICK_S)
@@ -131,7 +132,12 @@ async def run_tasks(
                     due = deadline.when()
                     if due is not None and not deadline.expired():
                         deadline.reschedule(due + time.monotonic() - before)
-            watch.save()
+            try:
+                watch.save()
+            except OSError as error:  # a disk that is full for a moment; without this loop no clock would stand still
+                if not warned:
+                    print(f"\nwarning: the run's costs cannot be saved ({error}); trying on", file=sys.stderr)
+                warned = True
             show()
 
     workers = [asyncio.ensure_future(worker()) for _ in range(max(1, min(concurrency, len(waiting))))]

@@ -43,10 +43,17 @@ def shard_output(output: Path, shard: str | None) -> Path:
     return output.with_name(f"{output.stem}.shard-{index}-of-{count}{output.suffix}")
 
 
+def shards_beside(output: Path) -> list[tuple[str, int]]:
+    """The result files of shards that lie beside the whole output, each with the number of shards it is one of."""
+    shard = re.compile(rf"{re.escape(output.stem)}\.shard-\d+-of-(\d+){re.escape(output.suffix)}")
+    names = sorted(path.name for path in output.parent.iterdir()) if output.parent.is_dir() else []
+    return [(name, int(found[1])) for name in names if (found := shard.fullmatch(name))]
+
+
 def merge(output: Path, inputs: Sequence[Path]) -> tuple[int, int]:
     """Write the rows of all inputs to `output`, failures, ledger and manifest beside it. Returns the numbers of rows
-    and of failures that stand. Raises `DataError` for an overlap, a missing input or an output that exists already,
-    `SettingsError` for different fingerprints; then nothing is written."""
+    and of failures that stand. Raises `DataError` for an overlap, an input that is missing or ends in a torn line, or
+    an output that exists already, `SettingsError` for different fingerprints; then nothing is written."""
     from score.fingerprint import changes
     from score.journal import as_line, failures_path, rows_of
     from score.ledger import (
@@ -81,18 +88,13 @@ def merge(output: Path, inputs: Sequence[Path]) -> tuple[int, int]:
             if unit in owner:
                 raise DataError(f"{unit!r} is in {owner[unit]} and in {path}: these are not shards of one run")
             owner[unit] = path
+    failed = [row for path in inputs for unit, row in rows_of(failures_path(path)) if unit not in owner]
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as rows:  # it gets its name last, when all that belongs to it stands beside it
         for path in inputs:
             with open(path, "rb") as lines:
                 rows.writelines(lines)
-        failed = 0
-        with open(failures_path(output), "wb") as failures:
-            for path in inputs:
-                for unit, row in rows_of(failures_path(path)):
-                    if unit not in owner:
-                        failures.write(as_line(row))
-                        failed += 1
+        failures_path(output).write_bytes(b"".join(map(as_line, failed)))
         if not failed:
             failures_path(output).unlink()
         entries: Entries = {}
@@ -103,13 +105,13 @@ def merge(output: Path, inputs: Sequence[Path]) -> tuple[int, int]:
             for name, reasons in counted.items():
                 counters.setdefault(name, Counter()).update(reasons)
         write_ledger(ledger_path(output), entries, counters, read_prices(PRICES))
-        counts = {"rows": len(owner), "failed": failed}
+        counts = {"rows": len(owner), "failed": len(failed)}
         settings = manifests[first]["settings"] if first else {}
         shards = {str(path): found.get("counts") for path, found in manifests.items()}
         write_manifest(
             output, settings, counts, inputs=inputs, fingerprint=prints[first] if first else {}, merged_from=shards
         )
-    return len(owner), failed
+    return len(owner), len(failed)
 
 
 def main() -> int:

@@ -64,6 +64,7 @@ class Arena:
                 "<unix>": str(secret.parent / "socket"),
                 "<abstract>": abstract,
                 "<pid>": str(victim.pid),
+                "<between>": str(_free_port()),
             }
             await stack.enter_async_context(self._interpreter)
             self._neighbour = await self._interpreter.open()
@@ -86,11 +87,8 @@ class Arena:
         is_open = (attack.contained_by == "strict" and not strict) or (attack.needs_seccomp and not self._has_seccomp)
         if is_open and attack.dangerous:
             return Row(attack.name, "", "not tried")
-        code = attack.code
-        for field, value in self._filled.items():
-            code = code.replace(field, value)
         try:
-            why, status, escaped = await self._run(attack, code)
+            why, status, escaped = await self._run(attack)
         except InterpreterError as error:
             why, status, escaped = f"the sandbox failed: {error}", "", False
         if escaped:
@@ -98,11 +96,20 @@ class Arena:
         why = why or await self._what_is_left()
         return Row(attack.name, status, "failed" if why else "contained", why)
 
-    async def _run(self, attack: Attack, code: str) -> tuple[str, str, bool]:
+    def _fill_in(self, code: str) -> str:
+        for field, value in self._filled.items():
+            code = code.replace(field, value)
+        return code
+
+    async def _run(self, attack: Attack) -> tuple[str, str, bool]:
         """What is wrong, the status, and whether the attack got out."""
-        async with await self._interpreter.open() as session:
+        async with AsyncExitStack() as stack:
+            if attack.victim:
+                victim = await stack.enter_async_context(await self._interpreter.open())
+                await victim.run(self._fill_in(attack.victim))
+            session = await stack.enter_async_context(await self._interpreter.open())
             await session.run("kept = 'kept'")
-            running = asyncio.create_task(session.run(code, attack.timeout_s))
+            running = asyncio.create_task(session.run(self._fill_in(attack.code), attack.timeout_s))
             longest = await self._longest_wait_during(running)
             result = await running
             after = await session.run("import builtins, os\nos.write(1, kept.encode())")
@@ -144,6 +151,13 @@ def _what_is_wrong(attack: Attack, result: StepResult, after: StepResult, longes
 
 def _descendants() -> list[psutil.Process]:
     return [child for child in psutil.Process().children(recursive=True) if child.is_running()]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 async def _servers(stack: AsyncExitStack, path: Path, name: str) -> int:

@@ -35,7 +35,8 @@ NOT_COVERED = (
 
 NO_SECCOMP = (
     "isolation 'strict' runs without its filter of system calls: libseccomp.so.2 is not installed "
-    "(Debian: apt-get install libseccomp2); namespaces and limits hold all the same"
+    "(Debian: apt-get install libseccomp2). Sessions then share a loopback network: model-written code can reach "
+    "what another session listens on, or take its port. Namespaces and limits hold all the same"
 )
 
 

@@ -2,8 +2,9 @@
 
 libseccomp writes the filter (the library itself, which Debian maintains and apt depends on: PyPI's pyseccomp, a wrapper
 of the same calls, had its last release in 2021, and bubblewrap's `--seccomp` would also bind the server, which needs
-namespaces and mounts). The namespaces hold without it; it takes away what most kernel exploits begin with, sockets
-that network namespaces do not cover (vsock), and memory that no limit counts.
+namespaces and mounts). The namespaces hold without it; it takes away what most kernel exploits begin with, sockets,
+by which the sessions of one server could reach each other (they share its network namespace: one for each is dear to
+make and to take down), and memory that no limit counts.
 """
 
 import ctypes
@@ -25,11 +26,14 @@ _DENIED = (
     # queues and semaphores would be there for the next session of the keeper
     "io_uring_setup io_uring_enter io_uring_register memfd_create memfd_secret shmget msgget semget mq_open"
 ).split()
-_FAMILIES = (1, 2, 10, 16)  # Unix, IPv4, IPv6, netlink (by which the C library looks at the interfaces)
+# No socket but a connected pair (asyncio, multiprocessing), and of these no datagrams: such a socket serves any sender
+# as soon as its peer is gone. A name would show in the other sessions, as taken.
+_SOCKETS = "socket bind connect".split()
+_UNIX, _PAIRS, _KINDS = 1, (1, 5), 0xF  # stream, sequenced packets; the bits that hold the kind
 _NAMESPACES = (0x00000080, 0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
 
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
-_EQUAL, _GREATER, _MASKED = 4, 6, 7
+_NOT_EQUAL, _MASKED = 1, 7
 
 
 class _Comparison(ctypes.Structure):
@@ -69,10 +73,12 @@ def syscall_filter() -> bytes | None:
     try:
         for name in _DENIED:
             deny(name)
-        for family in range(_FAMILIES[-1]):
-            if family not in _FAMILIES:
-                deny("socket", 0, _EQUAL, family, 0)
-        deny("socket", 0, _GREATER, _FAMILIES[-1], 0)
+        for name in _SOCKETS:
+            deny(name, error=errno.EACCES)
+        deny("socketpair", 0, _NOT_EQUAL, _UNIX, 0, error=errno.EACCES)
+        for kind in range(_KINDS + 1):
+            if kind not in _PAIRS:
+                deny("socketpair", 1, _MASKED, _KINDS, kind, error=errno.EACCES)
         for flag in _NAMESPACES:
             deny("clone", 0, _MASKED, flag, flag)
         deny("clone3", error=errno.ENOSYS)  # its flags are out of a filter's sight; the C library then uses clone

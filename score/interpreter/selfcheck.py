@@ -20,7 +20,9 @@ def support() -> dict[str, str]:
     logging.getLogger("score.interpreter.isolation").setLevel(logging.ERROR)
     found = {
         "bubblewrap": shutil.which("bwrap") or "not installed",
-        "seccomp": "not installed: libseccomp.so.2" if syscall_filter() is None else "yes",
+        "seccomp": "not installed: libseccomp.so.2; strict sessions can reach each other over loopback"
+        if syscall_filter() is None
+        else "yes",
     }
     modes: tuple[Isolation, ...] = ("strict", "limits")
     for isolation in modes:

@@ -1,6 +1,7 @@
 """A session: one trajectory's live Python, and what the host does when a step goes wrong."""
 
 import asyncio
+import contextlib
 import inspect
 import os
 import secrets
@@ -39,6 +40,7 @@ class Session:
         self._busy = self._closed = False
         self._lost: str | None = None
         self._tool_errors: list[str] = []
+        self._tool_calls, self._waited_s = 0, 0.0  # of the step, and how long they took
         live.add(self)
 
     # --- steps ------------------------------------------------------------------------------------------------------
@@ -93,7 +95,7 @@ class Session:
 
     async def _run(self, code: str, timeout_s: float, op: Literal["run", "hand_in"]) -> StepResult | None:
         self._step += 1
-        self._tool_errors = []
+        self._tool_errors, self._tool_calls, self._waited_s = [], 0, 0.0
         name = secrets.token_hex(8)
         # Before the first step there is nothing to go back to but a fresh start.
         snapshot = self._settings.snapshots and self._step > 1 and op == "run"
@@ -104,26 +106,22 @@ class Session:
         started = time.perf_counter()
         try:
             await self._ends.channel.send(frame)
-            reply, waited = await self._until_done(name, timeout_s, snapshot)
+            reply = await self._until_done(name, timeout_s, snapshot)
             if op == "hand_in" and reply.get("op") == "declined":
                 return None
             status, note = checked_status(reply), str(reply.get("note") or "")
             answer = reply.get("final_answer")
         except TimeoutError:
-            status, waited, answer = "timeout", 0.0, None
+            status, answer = "timeout", None
             note = f"TimeoutError: the step was stopped after {timeout_s:g} s."
         except ChannelClosed:
-            status, note, waited, answer = "killed", "", 0.0, None
+            status, note, answer = "killed", "", None
         except TooMuch as error:
-            status, note, waited, answer = error.status, str(error), 0.0, None
+            status, note, answer = error.status, str(error), None
         except wire.BrokenFrame:
-            status, note, waited, answer = (
-                "killed",
-                "The step was stopped: it wrote to the interpreter's own channel.",
-                0.0,
-                None,
-            )
-        seconds = time.perf_counter() - started - waited
+            status, answer = "killed", None
+            note = "The step was stopped: it wrote to the interpreter's own channel."
+        seconds = time.perf_counter() - started - self._waited_s
         if status in ("timeout", "memory", "killed"):
             status, note = await self._recover(status, note)
         text = output.read(self._ends.output, self._settings.max_output_chars)
@@ -132,8 +130,8 @@ class Session:
             answer = output.cut(str(answer), self._settings.max_output_chars)
         return StepResult(status, observation, answer, seconds, tuple(self._tool_errors))
 
-    async def _until_done(self, name: str, timeout_s: float, snapshot: bool) -> tuple[dict[str, Any], float]:
-        """The step's last message, and the seconds that the host's tools took (the step's clock stands still then)."""
+    async def _until_done(self, name: str, timeout_s: float, snapshot: bool) -> dict[str, Any]:
+        """The step's last message. While a tool of the host works the step's clock stands still."""
         loop = asyncio.get_running_loop()
         if snapshot:
             try:
@@ -142,7 +140,7 @@ class Session:
                 raise InterpreterError("a snapshot before the step took too long: is the machine overloaded?") from None
             if begun != {"op": "begun", "id": name}:
                 raise wire.BrokenFrame("not of this step")
-        deadline, waited, watch = loop.time() + timeout_s, 0.0, _FIRST_WATCH_S
+        deadline, watch = loop.time() + timeout_s, _FIRST_WATCH_S
         while True:
             try:
                 message = await self._ends.channel.receive(min(deadline, loop.time() + watch))
@@ -155,12 +153,16 @@ class Session:
             if message.get("id") != name:
                 raise wire.BrokenFrame("not of this step")
             if message.get("op") in ("done", "declined"):
-                return message, waited
+                return message
             if (began := loop.time()) >= deadline:
                 raise TimeoutError  # a step whose time is up gets no more tools
-            answer = await tools.answer(self._tools, message, self._tool_errors)
-            waited += loop.time() - began
-            deadline += loop.time() - began
+            self._tool_calls += 1
+            answer = await tools.answer(
+                self._tools, message, self._tool_errors, self._tool_calls, self._settings.tool_calls
+            )
+            took = loop.time() - began
+            self._waited_s += took
+            deadline += took
             await self._ends.channel.send(answer)
 
     async def _watch(self) -> None:
@@ -247,32 +249,53 @@ class Session:
         return message
 
     async def fork(self) -> "Session":
-        """An independent copy of the live state, its private files included. Raises `InterpreterError`."""
+        """An independent copy of the live state, its private files included. Raises `InterpreterError`.
+
+        A fork that is cancelled is finished first and its copy closed, so that no reply of it is left for the session's
+        next step; where it is cancelled once more, the session's state counts as lost.
+        """
         self._take()
+        copying = asyncio.ensure_future(self._copy())
+        try:
+            return await asyncio.shield(copying)
+        except asyncio.CancelledError:
+            with contextlib.suppress(InterpreterError):
+                await (await copying).close()
+            raise
+        finally:
+            self._busy = False
+
+    async def _copy(self) -> "Session":
         try:
             ends = Endpoints()
         except OSError as error:
-            self._busy = False
             raise InterpreterError(f"no file descriptors for a copy of the session: {error}") from None
         number = self._family.new_number()
         copy = Session(self._family, number, ends, self._tools, self._live)
         copy._step = self._step
+        asked = answered = False
         try:
             request = {"op": "fork", "number": number, "directory": copy._directory}
             # Until it is registered nobody owns the new process, and a kill in the family would take it along.
             async with self._family.forking:
+                asked = True
                 await self._ends.channel.send(wire.pack(request), ends.theirs)
                 ends.sent()
-                if refused := (await self.hear("forked"))["error"]:
+                refused = (await self.hear("forked"))["error"]
+                answered = True
+                if refused:
                     raise InterpreterError(f"the session could not be forked: {refused}")
                 await copy.hear("ready")
-        except (InterpreterError, ChannelClosed) as error:
+        except BaseException as error:
             self._family.members.discard(number)
+            copy._closed = True
             self._live.discard(copy)
-            ends.close()
-            raise InterpreterError(str(error)) from None
-        finally:
-            self._busy = False
+            ends.close()  # the new process, if there is one, ends with its socket
+            if asked and not answered:
+                self._lost = self._lost or "a fork of it was cancelled or the sandbox failed in it"
+            if isinstance(error, InterpreterError | ChannelClosed):
+                raise InterpreterError(str(error)) from None
+            raise
         return copy
 
     async def close(self) -> None:

@@ -22,6 +22,7 @@ class InterpreterSettings(Strict):
     step_timeout_s: float = Field(
         default=20.0, gt=0, le=86_400, description="wall time of a step, without the host's tool calls"
     )
+    tool_calls: int = Field(default=50, gt=0, description="calls of the host's tools in one step, whose time is free")
     cpu_s: int = Field(
         default=120, ge=1, description="CPU seconds of one process in one step, all its threads together"
     )

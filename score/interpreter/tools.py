@@ -10,11 +10,14 @@ from score.interpreter.inside import wire
 Tool = Callable[..., str | Awaitable[str]]
 
 
-async def answer(tools: Mapping[str, Tool], message: dict[str, Any], failures: list[str]) -> bytes:
-    """Call the tool that `message` names and pack what to tell the session.
+async def answer(
+    tools: Mapping[str, Tool], message: dict[str, Any], failures: list[str], number: int, limit: int
+) -> bytes:
+    """Call the tool that `message` names and pack what to tell the session. `number`: the call's, in its step, from 1.
 
     What a tool raises becomes an exception inside, and its text is appended to `failures`; a call that does not fit
-    the tool's signature is the code's own `TypeError`. Raises `wire.BrokenFrame` where `message` is no call at all.
+    the tool's signature is the code's own `TypeError`, one beyond the `limit` its `RuntimeError`. Raises
+    `wire.BrokenFrame` where `message` is no call at all.
     """
     name, args, kwargs = message.get("name"), message.get("args"), message.get("kwargs")
     is_call = message.get("op") == "tool" and isinstance(args, list) and isinstance(kwargs, dict)
@@ -22,10 +25,13 @@ async def answer(tools: Mapping[str, Tool], message: dict[str, Any], failures: l
         raise wire.BrokenFrame("no call of a tool")
     assert isinstance(args, list) and isinstance(kwargs, dict)
     tool = tools[name]
+    if number > limit:
+        text = f"{name} was not called: a step may call tools {limit} times, and this is its call {number}"
+        return wire.pack({"error": text, "raises": "RuntimeError"})
     try:
         inspect.signature(tool).bind(*args, **kwargs)
     except TypeError as error:
-        return wire.pack({"error": f"{name}() {error}", "misused": True})
+        return wire.pack({"error": f"{name}() {error}", "raises": "TypeError"})
     except ValueError:
         pass  # a builtin without a signature: the call itself will tell
     try:
@@ -38,10 +44,10 @@ async def answer(tools: Mapping[str, Tool], message: dict[str, Any], failures: l
     except Exception as error:  # noqa: BLE001 - any failure of a tool is told to the code and recorded
         text = f"{name} failed: {type(error).__name__}: {error}"
         failures.append(text)
-        return wire.pack({"error": text, "misused": False})
+        return wire.pack({"error": text, "raises": "ToolError"})
     packed = wire.pack({"error": None, "value": value})
     if len(packed) > wire.MAX_FRAME:
         text = f"{name} failed: its result is too long ({len(packed)} bytes)"
         failures.append(text)
-        return wire.pack({"error": text, "misused": False})
+        return wire.pack({"error": text, "raises": "ToolError"})
     return packed

@@ -32,7 +32,7 @@ async def workshop(settings: SmallSettings, endpoints: Mapping[str, Endpoint]) -
     async def work(task: Task, sample: int, seed: int | None) -> dict[str, Any]:
         overrides: dict[str, Any] = {} if seed is None else {"seed": seed}
         reply = await endpoints["student"].chat([{"role": "user", "content": task.question}], **overrides)
-        return {"id": task.id, "answer": reply.text, "seed": seed}
+        return {**task.model_dump(), "answer": reply.text, "seed": seed}
 
     yield run.Worker(work, lambda: {"tolerated": {"nothing": 0}})
 

@@ -13,7 +13,7 @@ import pytest
 
 from score.errors import DataError, ProviderError, ScoreError, ToolError
 from score.journal import Journal
-from score.runner import run_tasks
+from score.runner import Watch, run_tasks
 from score.tasks import Task
 
 TASKS = [Task(id=str(number), question=f"{number}?", true_answer="") for number in range(200)]
@@ -109,6 +109,38 @@ def test_a_fatal_provider_error_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(ProviderError, match="refused"):
         run(tmp_path / "out.jsonl", refused, concurrency=1)
     assert ids(tmp_path / "out.jsonl") == []
+
+
+def test_a_ledger_that_cannot_be_saved_for_a_moment_is_a_warning_and_clocks_go_on_standing_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class FullDisk(Watch):
+        saves = 0
+
+        def paused(self) -> bool:
+            return True
+
+        def save(self) -> None:
+            self.saves += 1
+            if self.saves <= 3:
+                raise OSError(28, "No space left on device")
+
+    async def longer_than_the_limit(task: Task, sample: int) -> dict[str, Any]:
+        await asyncio.sleep(0.8)
+        return {"id": task.id}
+
+    monkeypatch.setattr("score.runner.TICK_S", 0.02)
+    watch = FullDisk()
+
+    async def main() -> Any:
+        with Journal(tmp_path / "out.jsonl") as journal:
+            return await run_tasks(
+                TASKS[:2], longer_than_the_limit, journal, concurrency=2, label="test", task_timeout_s=0.4, watch=watch
+            )
+
+    summary = asyncio.run(main())
+    assert (summary.done, summary.failures) == (2, 0) and watch.saves > 4
+    assert capsys.readouterr().err.count("No space left on device") == 1
 
 
 def test_half_a_surrogate_pair_does_not_stop_the_run(tmp_path: Path) -> None:

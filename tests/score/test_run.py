@@ -194,6 +194,32 @@ def test_a_changed_setting_is_named_and_refused_until_accepted(quick: Runs) -> N
     assert change["rows_before"] == 5 and change["changed"]["style"] == {"was": "plain", "is": "bold"}
 
 
+def test_tasks_that_were_corrected_since_are_named_and_refused_until_accepted(quick: Runs) -> None:
+    assert quick.run("--limit", "8").returncode == 0
+    file = quick.folder / "tasks.jsonl"
+    tasks = [json.loads(line) for line in file.read_text().splitlines()]
+
+    def correct(number: int, **corrected: object) -> None:
+        tasks[number] |= corrected
+        file.write_text("".join(json.dumps(task) + "\n" for task in tasks))
+
+    correct(9, true_answer="no row of it yet")
+    correct(2, true_answer=["yes"])  # the same, as a list
+    assert quick.run("--limit", "8").returncode == 0
+    correct(3, true_answer="no")
+    correct(5, question="5, or what?")
+    refused = quick.run()
+    assert refused.returncode == 2 and len(quick.units()) == 8
+    assert "tasks: was '2 with another question or answer (t3, t5)', is 'as in " in refused.stderr
+    assert "--accept-changes" in refused.stderr and "taken out of the file are made anew" in refused.stderr
+    assert quick.run("--limit", "10", "--accept-changes").returncode == 0 and len(quick.units()) == 10
+    assert quick.beside("manifest")["changes"][0]["changed"]["tasks"]["was"].startswith("2 with another")
+    for limit in ("2", "12"):
+        assert quick.run("--limit", limit).returncode == 0, "what was accepted is not asked again"
+    correct(3, true_answer="neither")
+    assert quick.run().returncode == 2 and len(quick.units()) == 12
+
+
 def test_another_model_behind_the_same_name_is_noticed(quick: Runs) -> None:
     assert quick.run("--limit", "5").returncode == 0
     server = MoodyServer([Mood(body=completion("yes", model="moody-2"))])
@@ -281,6 +307,39 @@ def test_a_dry_run_of_a_begun_file_estimates_from_its_rows(quick: Runs) -> None:
     assert {path: path.read_bytes() for path in quick.folder.iterdir()} == held
 
 
+def test_a_dry_run_passes_over_the_torn_last_line_of_a_killed_run(quick: Runs) -> None:
+    assert quick.run("--limit", "10").returncode == 0
+    torn = quick.output.read_bytes()[:-20]
+    quick.output.write_bytes(torn)
+    ran = quick.run("--dry-run", "8")
+    assert ran.returncode == 0, ran.stderr
+    assert "31 to do" in ran.stdout and quick.output.read_bytes() == torn
+
+
+def test_a_merge_refuses_a_torn_shard_and_says_what_heals_it(quick: Runs) -> None:
+    for index in (1, 2):
+        assert quick.run("--shard", f"{index}/2").returncode == 0
+    first, second = (quick.folder / f"out.shard-{index}-of-2.jsonl" for index in (1, 2))
+    whole = first.read_bytes()
+    for torn in (whole[:-20], whole[:-1]):  # in a row, and before its end of line
+        first.write_bytes(torn)
+        refused = merge(quick.output, first, second)
+        assert refused.returncode == 2 and "the last line is torn" in refused.stderr
+        assert "run its script once more" in refused.stderr and "move the file away" not in refused.stderr
+        assert not quick.output.exists() and first.read_bytes() == torn
+    assert quick.run("--shard", "1/2").returncode == 0
+    assert merge(quick.output, first, second).returncode == 0 and quick.units() == ALL
+
+
+def test_a_merge_refuses_torn_failures_before_it_writes(quick: Runs) -> None:
+    assert quick.run("--shard", "1/2").returncode == 0
+    first = quick.folder / "out.shard-1-of-2.jsonl"
+    first.with_suffix(".failures.jsonl").write_text('{"id": "t1", "kind": "to')
+    refused = merge(quick.output, first)
+    assert refused.returncode == 2 and "failures.jsonl:1: the last line is torn" in refused.stderr
+    assert not list(quick.folder.glob("out.failures*")) and not quick.output.exists()
+
+
 def test_ray_runs_the_shards_and_merges_them(quick: Runs) -> None:
     ran = quick.run("--ray", "local", "--ray-shards", "2")
     assert ran.returncode == 0, ran.stderr
@@ -289,6 +348,11 @@ def test_ray_runs_the_shards_and_merges_them(quick: Runs) -> None:
     again = quick.run("--ray", "local", "--ray-shards", "2")
     assert again.returncode == 0 and len(quick.server.asked) == TASKS + 4, "a second call repeats no task"
     assert quick.beside("summary")["skipped"] == TASKS
+    merged = quick.output.read_bytes()
+    fewer = quick.run("--ray", "local")  # one node
+    assert fewer.returncode == 2 and "out.shard-1-of-2.jsonl, out.shard-2-of-2.jsonl" in fewer.stderr
+    assert "this run has 1 shards" in fewer.stderr and "by --ray-shards 2" in fewer.stderr
+    assert quick.output.read_bytes() == merged and len(quick.server.asked) == TASKS + 4
     assert quick.run().returncode == 0
     refused = quick.run("--ray", "local")
     assert refused.returncode == 2 and "was not merged from shards" in refused.stderr

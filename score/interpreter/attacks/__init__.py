@@ -7,7 +7,8 @@ from score.interpreter.attacks.language import LANGUAGE
 from score.interpreter.attacks.network import NETWORK
 from score.interpreter.attacks.processes import PROCESSES
 from score.interpreter.attacks.resources import RESOURCES
+from score.interpreter.attacks.sessions import SESSIONS
 
 __all__ = ["ATTACKS", "Attack"]
 
-ATTACKS = [*NETWORK, *FILES, *PROCESSES, *RESOURCES, *CHANNEL, *LANGUAGE]
+ATTACKS = [*NETWORK, *SESSIONS, *FILES, *PROCESSES, *RESOURCES, *CHANNEL, *LANGUAGE]

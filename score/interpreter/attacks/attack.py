@@ -14,7 +14,10 @@ class Attack:
 
     The fields in <angle brackets> are filled in by the arena: `<escaped>` (written so that a traceback which quotes the
     line does not show it), `<port>` of a server for TCP, HTTP and UDP, `<unix>` and `<abstract>` sockets, `<file>` with
-    a secret, `<pid>` of a process with the secret in its environment, all of the host's.
+    a secret, `<pid>` of a process with the secret in its environment, all of the host's; `<between>`, a port that is
+    free, for what two sessions try between them.
+
+    `victim` is a step that another session runs first; that session lives on while the attack runs.
 
     `expected` are the statuses that a contained attack may end with. `contained_by` says from which isolation on it has
     to fail; what only `strict` covers is reported as open in `limits`. A `dangerous` one would harm the host where it
@@ -29,6 +32,7 @@ class Attack:
     needs_seccomp: bool = False
     may_lose_state: bool = False
     timeout_s: float = 5.0
+    victim: str = ""
 
 
 def endless(name: str, code: str, expected: tuple[Status, ...] = ("timeout",)) -> Attack:
@@ -37,7 +41,12 @@ def endless(name: str, code: str, expected: tuple[Status, ...] = ("timeout",)) -
 
 
 def outward(
-    name: str, code: str, dangerous: bool = False, needs_seccomp: bool = False, timeout_s: float = 5.0
+    name: str,
+    code: str,
+    dangerous: bool = False,
+    needs_seccomp: bool = False,
+    timeout_s: float = 5.0,
+    victim: str = "",
 ) -> Attack:
     """An attack that only `strict` covers."""
     return Attack(
@@ -47,4 +56,5 @@ def outward(
         dangerous=dangerous,
         needs_seccomp=needs_seccomp,
         timeout_s=timeout_s,
+        victim=victim,
     )

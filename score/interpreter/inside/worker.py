@@ -46,6 +46,8 @@ class ToolFailed(RuntimeError):
 
 ToolFailed.__name__ = ToolFailed.__qualname__ = "ToolError"
 ToolFailed.__module__ = "builtins"
+# What a call of a tool may raise: the code's own mistakes, and a failure of the tool.
+_RAISED = {"TypeError": TypeError, "RuntimeError": RuntimeError, "ToolError": ToolFailed}
 
 
 class Worker:
@@ -308,7 +310,7 @@ class Worker:
         answer = received[0]
         if answer["error"] is None:
             return answer["value"]
-        raise TypeError(answer["error"]) if answer["misused"] else ToolFailed(answer["error"])
+        raise _RAISED[answer["raises"]](answer["error"])
 
 
 def _status_of(error: BaseException) -> str:

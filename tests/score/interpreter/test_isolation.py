@@ -67,7 +67,7 @@ def test_strict_has_no_network_and_none_of_the_hosts_files_and_processes(observe
             "import os\nprint(sorted(int(n) for n in os.listdir('/proc') if n.isdigit())[-1] < 20)",
             "import sys\nopen(sys.prefix + '/x', 'w')",
         )
-    assert "ConnectionRefusedError" in network or "OSError" in network
+    assert any(error in network for error in ("PermissionError", "ConnectionRefusedError", "OSError"))
     assert "FileNotFoundError" in file and processes == "True" and "Read-only file system" in write
 
 
@@ -117,6 +117,7 @@ def test_auto_takes_strict_where_it_works(strict):
         {"step_timeout_s": float("inf")},
         {"step_timeout_s": float("nan")},
         {"cpu_s": 0},
+        {"tool_calls": 0},
         {"open_files": 3},
         {"file_size_mb": 0},
         {"disk_mb": -5},
@@ -162,6 +163,7 @@ def test_strict_without_libseccomp_works_and_says_what_is_missing(strict, monkey
         logging.getLogger("score.interpreter.isolation").setLevel(logging.NOTSET)
         assert asyncio.run(scene()).observation == "0"
     assert [record.getMessage() for record in caplog.records] == [NO_SECCOMP] and "libseccomp2" in NO_SECCOMP
+    assert "another session listens" in NO_SECCOMP
 
 
 @pytest.mark.parametrize("isolation", ["strict"], indirect=True)
@@ -175,6 +177,24 @@ def test_strict_sessions_cannot_make_the_calls_that_the_filter_names(observe):
         "print(subprocess.run(['echo', '2'], capture_output=True, text=True).stdout)",
     )
     assert "PermissionError" in seen[0] and "PermissionError" in seen[1] and seen[2].split() == ["1", "2"]
+
+
+@pytest.mark.parametrize("isolation", ["strict"], indirect=True)
+def test_strict_sessions_make_no_socket_but_connected_pairs_and_see_an_ordinary_exception(observe):
+    if support()["seccomp"] != "yes":
+        pytest.skip("libseccomp is not installed")
+    kinds = [(f"AF_{family}", kind) for family in ("INET", "UNIX", "NETLINK") for kind in ("SOCK_STREAM", "SOCK_DGRAM")]
+    *refused, datagrams, bound, urllib, works = observe(
+        *(f"import socket\nsocket.socket(socket.{family}, socket.{kind})" for family, kind in kinds),
+        "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
+        "socket.socketpair()[0].bind('\\0name')",
+        "import urllib.request\nurllib.request.urlopen('http://127.0.0.1:9/', timeout=2)",
+        "import asyncio, multiprocessing\nasync def three(): return 3\nprint(asyncio.run(three()))\n"
+        "one, other = multiprocessing.Pipe()\none.send(4)\nprint(other.recv())",
+    )
+    assert all("PermissionError" in seen for seen in (*refused, datagrams, bound))
+    assert urllib.endswith("urllib.error.URLError: <urlopen error [Errno 13] Permission denied>")
+    assert works.split() == ["3", "4"]
 
 
 def test_an_interpreter_that_is_not_started_says_so():

@@ -24,6 +24,12 @@ if os.fork() == 0:
         time.sleep(600)
     os._exit(0)
 """
+# With a thread, so that the handlers of forks are called; the next fork's answer takes its time.
+SLOW_TO_FORK = """
+import os, threading, time
+threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
+os.register_at_fork(before=lambda: time.sleep(0.5))
+"""
 
 
 def test_a_fork_is_independent_in_state_and_files(play):
@@ -46,6 +52,55 @@ def test_a_fork_outlives_its_original_and_its_own_time_out(play):
         return [(await s.run("print(x)")).observation for s in (copy, second)]
 
     assert play(scene) == ["1", "1"]
+
+
+def test_a_cancelled_fork_leaves_no_copy_and_the_session_goes_on(isolation):
+    async def scene():
+        async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
+            session = await interpreter.open()
+            await session.run("x = [1]\nopen('note', 'w').write('old')")
+            await (await session.fork()).close()
+            before = len(os.listdir("/proc/self/fd")), len(psutil.Process().children(recursive=True))
+            for pause in (0, 0, 0.0003, 0.001, 0.01):
+                forking = asyncio.create_task(session.fork())
+                await asyncio.sleep(pause)
+                forking.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await (await forking).close()
+            assert interpreter._sessions == {session}
+            assert len(os.listdir("/proc/self/fd")) == before[0]
+            await asyncio.sleep(0.5)  # until the server has its next keepers ready
+            assert len(psutil.Process().children(recursive=True)) <= before[1]
+            copy = await session.fork()
+            await copy.run("x.append(2)")
+            return [(await s.run("print(x, open('note').read())")).observation for s in (session, copy)]
+
+    assert asyncio.run(scene()) == ["[1] old", "[1, 2] old"]
+
+
+def test_a_fork_that_is_cancelled_twice_leaves_no_copy_and_a_session_that_says_so(isolation):
+    async def scene():
+        async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
+            session = await interpreter.open()
+            before = len(os.listdir("/proc/self/fd"))
+            sibling = await session.fork()
+            # It takes long to answer, so that the second cancellation comes before the reply.
+            await session.run(SLOW_TO_FORK)
+            forking = asyncio.create_task(session.fork())
+            for _ in range(2):
+                await asyncio.sleep(0.05)
+                forking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await forking
+            assert interpreter._sessions == {session, sibling}
+            with pytest.raises(InterpreterError, match="fork of it was cancelled"):
+                await session.run("print(1)")
+            await session.close()
+            observation = (await sibling.run("print('on')")).observation
+            await sibling.close()
+            return observation, len(os.listdir("/proc/self/fd")) <= before
+
+    assert asyncio.run(scene()) == ("on", True)
 
 
 def test_a_time_out_leaves_the_other_forks_alone(play):

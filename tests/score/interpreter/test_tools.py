@@ -83,6 +83,38 @@ def test_the_clock_of_a_step_stands_still_while_a_tool_works(play):
     assert result.observation == "done" and result.seconds < 0.5
 
 
+def test_the_seconds_of_a_step_that_timed_out_are_without_its_tools_time_too(play):
+    async def slow() -> str:
+        await asyncio.sleep(1.5)
+        return "done"
+
+    async def scene(session: Session):
+        return await session.run("slow()\nwhile True: pass", timeout_s=0.3)
+
+    result = play(scene, tools={"slow": slow})
+    assert result.status == "timeout" and 0.3 <= result.seconds < 1.5
+
+
+def test_a_step_calls_tools_so_often_and_no_more(play):
+    asked: list[str] = []
+
+    async def search(query: str) -> str:
+        asked.append(query)
+        return query
+
+    async def scene(session: Session):
+        endless = await session.run("n = 0\nwhile True:\n    search(str(n))\n    n += 1")
+        caught = "for _ in range(9):\n    try: search('a')\n    except Exception as error: print(error)"
+        return endless, await session.run(caught), await session.run("print(search('on'))")
+
+    endless, caught, after = play(scene, tools={"search": search}, tool_calls=5)
+    message = "search was not called: a step may call tools 5 times, and this is its call 6"
+    assert endless.status == "error" and endless.observation.endswith(f"RuntimeError: {message}")
+    assert endless.tool_errors == caught.tool_errors == (), "it is the code's mistake, and no failure of the tool"
+    assert caught.status == "ok" and len(caught.observation.splitlines()) == 4
+    assert after.observation == "on" and asked == ["0", "1", "2", "3", "4", *"aaaaa", "on"]
+
+
 def test_tools_work_in_a_fork_and_after_a_time_out(play):
     async def scene(session: Session):
         copy = await session.fork()

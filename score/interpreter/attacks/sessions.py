@@ -1,0 +1,99 @@
+"""Attacks on another session, which share a network namespace with it in `strict`."""
+
+from score.interpreter.attacks.attack import outward
+
+_LISTEN = """
+import socket, threading
+try:
+    listener = socket.socket(<family>)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(<address>)
+    listener.listen()
+    def serve():
+        while True: listener.accept()[0].sendall(b'secret')
+    threading.Thread(target=serve, daemon=True).start()
+except OSError as error:
+    print(error)
+"""
+_READ = """
+import socket
+with socket.socket(<family>) as s:
+    s.settimeout(2)
+    s.connect(<address>)
+    if s.recv(100) == b'secret': print(<escaped>)
+"""
+# A datagram socket of a pair is one like any other once its peer is gone; and the kernel names a socket that sends
+# credentials and has no name yet.
+_ORPHAN = """
+import socket
+try:
+    orphan, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    <name>
+    peer.close()
+    try: orphan.send(b'x')
+    except ConnectionRefusedError: pass
+except OSError as error:
+    print(error)
+"""
+_SEND = """
+import re, socket
+s, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+for name in <names>:
+    try: sent = s.sendto(b'hello', '\\0' + name)
+    except OSError: continue
+    print(<escaped>)
+"""
+
+
+def _at(code: str, family: str, address: str) -> str:
+    return code.replace("<family>", family).replace("<address>", address)
+
+
+_TCP = "socket.AF_INET", "('127.0.0.1', <between>)"
+_ABSTRACT = "socket.AF_UNIX", "'\\0score-selfcheck-<between>'"
+
+SESSIONS = [
+    outward("session: TCP to another's port", _at(_READ, *_TCP), needs_seccomp=True, victim=_at(_LISTEN, *_TCP)),
+    outward(
+        "session: another's abstract Unix name",
+        _at(_READ, *_ABSTRACT),
+        needs_seccomp=True,
+        victim=_at(_LISTEN, *_ABSTRACT),
+    ),
+    outward(
+        "session: a port that another holds",
+        """
+import errno, socket
+try: socket.create_server(('127.0.0.1', <between>))
+except OSError as error:
+    if error.errno == errno.EADDRINUSE: print(<escaped>)
+""",
+        needs_seccomp=True,
+        victim=_at(_LISTEN, *_TCP),
+    ),
+    outward(
+        "session: an abstract name that another holds, by a socket of a pair",
+        """
+import errno, socket
+s, _ = socket.socketpair()
+try: s.bind('\\0score-selfcheck-<between>')
+except OSError as error:
+    if error.errno == errno.EADDRINUSE: print(<escaped>)
+""",
+        needs_seccomp=True,
+        victim="import socket\nheld, _ = socket.socketpair()\n"
+        "try: held.bind('\\0score-selfcheck-<between>')\nexcept OSError as error: print(error)",
+    ),
+    outward(
+        "session: a datagram to another's socket of a pair",
+        _SEND.replace("<names>", "['score-selfcheck-<between>']"),
+        needs_seccomp=True,
+        victim=_ORPHAN.replace("<name>", "orphan.bind('\\0score-selfcheck-<between>')"),
+    ),
+    outward(
+        "session: a datagram to another's socket of a pair, which the kernel named",
+        _SEND.replace("<names>", "re.findall(r'@([0-9a-f]{5})$', open('/proc/net/unix').read(), re.M)"),
+        needs_seccomp=True,
+        victim=_ORPHAN.replace("<name>", "orphan.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)"),
+    ),
+]
