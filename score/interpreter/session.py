@@ -16,7 +16,7 @@ from score.interpreter import output, tools
 from score.interpreter.channel import Channel, ChannelClosed
 from score.interpreter.family import GRACE_S, Endpoints, Family
 from score.interpreter.inside import wire
-from score.interpreter.result import Status, StepResult, TooMuch, checked_status, ending
+from score.interpreter.result import STOPPED, Status, StepResult, TooMuch, checked_status, ending
 from score.interpreter.tools import Tool
 
 _FIRST_WATCH_S, _WATCH_S = 0.05, 0.25  # a step that lasts longer has its processes counted, then ever again
@@ -66,7 +66,7 @@ class Session:
             return None
         result = await self._alone(code, self._settings.step_timeout_s, "hand_in")
         self._step -= 1
-        if result is not None and result.status in ("timeout", "memory", "killed"):
+        if result is not None and result.status in STOPPED:
             self._lost = f"a step that only hands in an answer ended with {result.status}"
             raise InterpreterError(f"the session's state is lost: {self._lost}")
         # Declined, or an error before the answer, which left nothing behind either.
@@ -122,7 +122,7 @@ class Session:
             status, answer = "killed", None
             note = "The step was stopped: it wrote to the interpreter's own channel."
         seconds = time.perf_counter() - started - self._waited_s
-        if status in ("timeout", "memory", "killed"):
+        if status in STOPPED:
             status, note = await self._recover(status, note)
         text = output.read(self._ends.output, self._settings.max_output_chars)
         observation = "\n".join(part for part in (text, note) if part) or output.NOTHING_PRINTED
