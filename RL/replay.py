@@ -186,7 +186,7 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         known = self._dapo_classification_cache[partition_id]
         keys = [key for key in self.partitions[partition_id] if uid_of(key) in uids]
         for key, info in zip(keys, self._infos(keys, partition_id) if keys else [], strict=True):
-            if info["unscored"]:
+            if info["unscored"] and not info["prefix_differs"]:
                 known[uid_of(key)] = None  # verl's word for a group that stays
         left = {uid: known[uid] for uid in uids if known[uid] is not None}
         return set(left), Counter(left.values())
@@ -231,8 +231,9 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
 
     def _keep(self, step: int, infos: list[dict[str, Any]]) -> None:
         """Keep the checkpoint of a step with this validation, if it is the best so far."""
+        infos = [info for info in infos if not info["prefix_differs"]]
         correct = [info["final_correct"] for info in infos if info["final_correct"] is not None]
-        unscored = 1 - len(correct) / len(infos)
+        unscored = 1 - len(correct) / max(1, len(infos))
         if not correct or unscored > self.unscored_limit:
             _log.warning("step %d cannot become the best: %.0f %% of its validation is unscored", step, 100 * unscored)
         elif self.checkpoints is not None:

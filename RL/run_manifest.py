@@ -30,7 +30,7 @@ from score.errors import DataError
 from score.fingerprint import changes, fingerprint, refuse
 from score.llm import Endpoint
 from score.manifest import file_hash, git_revision, manifest_path, read_manifest, write_manifest
-from score.settings import load_settings
+from score.settings import environment, load_settings
 
 EXAMPLE = "cd RL && python run_manifest.py begin --config-name miniature_cpu --output OUTPUT algorithm.gamma=1.0"
 COUNTED = ("actor_rollout_ref", "algorithm", "data", "reward")
@@ -91,8 +91,10 @@ def flat(value: Any, prefix: str) -> list[tuple[str, Any]]:
 
 def check_judge(config: DictConfig) -> None:
     """Raises `SettingsError` where the address or the key of the reward's judge is not set: here, and not after the
-    models are loaded."""
+    models are loaded. The workers of a cluster that runs already may have a key of their own."""
     judge = load_settings(RLSettings, config.reward.custom_reward_function.reward_kwargs.settings).endpoints.reward
+    if judge is not None and environment().get("RAY_ADDRESS"):
+        judge = judge.model_copy(update={"api_key_env": None})
     if judge is not None:
         Endpoint("reward", judge)
 

@@ -15,9 +15,9 @@ _GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:(?:,|\{,\}| )\d{3}(?!\d))+(?!,
 # count whose rest begins no word or statement: `\nu` may be a line that begins with u, `\neq =` one that assigns to eq.
 _SWALLOWED = re.compile(
     "[\b\f](?=[a-z])"
-    r"|\t(?=(?:ext\w*|frac)\{|imes|(?:heta|au|an|riangle|ilde)(?![a-zA-Z]))"
+    r"|\t(?=(?:ext\w*|frac)\{|imes|(?:heta|riangle|ilde)(?![a-zA-Z])|an\s*[\\({^\d]|au[\\^_)},])"
     r"|\r(?=(?:ight\w*|ho|angle|floor|ceil)(?![a-zA-Z]))"
-    r"|\n(?=(?:abla|mid)(?![a-zA-Z])|eq\s*[\d\\])"
+    r"|\n(?=abla(?![a-zA-Z])|eq\s*[\d\\])"
 )
 _LETTER = {"\b": "b", "\f": "f", "\t": "t", "\r": "r", "\n": "n"}
 _MANGLED = {

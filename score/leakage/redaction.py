@@ -26,9 +26,9 @@ def redact(text: str, references: Sequence[str], question: str, before: Sequence
             if not supported(right, listed, question, before):
                 text = _without(text, _option(text, right, listed))
         elif not holds(seen, reference):
-            text = _without(text, mentions(text, reference, anywhere=True))
+            text = _without(text, mentions(text, reference, diagnosis=True, anywhere=True))
         elif is_small(reference) and not holds(observed, reference):
-            text = _without(text, mentions(text, reference))
+            text = _without(text, mentions(text, reference, diagnosis=True))
     return text
 
 

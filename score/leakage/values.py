@@ -13,11 +13,11 @@ _NUMBER = re.compile(
     r"(?<![\w.])-?(?:\\[dt]?frac\{\d+\}\{\d+\}|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:\s*/\s*\d+)?)(?![\w]|\.\d)"
 )
 _WITH_UNIT = re.compile(r"(-?\d[\d,]*(?:\.\d+)?)\s*(?:[^\W\d_]+\.?|%|\^\\circ)")
-_STATES = re.compile(
-    r"(?:\b(?:is|are|be|been|equals?|equal to|gives?|yields?|get|answer|result|value|expected|instead of|not|but)\b"
-    r"|[=:≈]|\\boxed\{)\s*(?:\\boxed\{|\\?[$\"'(*`])*\s*$",
-    re.IGNORECASE,
-)
+_SAYS = r"is|are|be|been|equals?|equal to|gives?|yields?|get|answer|result|value"
+_BEFORE_NUMBER = r"[=:≈]|\\boxed\{)\s*(?:\\boxed\{|\\?[$\"'(*`])*\s*$"
+_STATES = re.compile(rf"(?:\b(?:{_SAYS})\b|{_BEFORE_NUMBER}", re.IGNORECASE)
+# In a diagnosis "expected 3", "5 instead of 3", "not 5 but 3" say it as well; in a step they are everyday words.
+_CORRECTS = re.compile(rf"(?:\b(?:{_SAYS}|expected|instead of|not|but)\b|{_BEFORE_NUMBER}", re.IGNORECASE)
 _REACH = 80  # characters before a number that can say what it is
 # Where a small number is no result: the number of a step, an exponent, a factor, a divisor.
 _BESIDE = re.compile(
@@ -55,18 +55,21 @@ def is_small(reference: str) -> bool:
     return number is not None and number.denominator == 1 and abs(number) < SMALL
 
 
-def mentions(text: str, reference: str, *, anywhere: bool = False) -> Iterator[tuple[int, int]]:
+def mentions(
+    text: str, reference: str, *, diagnosis: bool = False, anywhere: bool = False
+) -> Iterator[tuple[int, int]]:
     """Where the text holds the reference or an equal form: (start, end). A small number counts where something is said
-    to be that number; with `anywhere` wherever it may be meant as a result."""
+    to be that number, in a `diagnosis` also where something should have been; with `anywhere` wherever it may be meant
+    as a result."""
     answer = clean(reference)
     number = _reference_value(answer)
     if number is not None:
-        small = is_small(reference)
+        small, said = is_small(reference), _CORRECTS if diagnosis else _STATES
         for found in _NUMBER.finditer(text):
             if value(found[0]) != number:
                 continue
             before = text[max(0, found.start() - _REACH) : found.start()]
-            if not small or _STATES.search(before) or (anywhere and not _BESIDE.search(before)):
+            if not small or said.search(before) or (anywhere and not _BESIDE.search(before)):
                 yield found.span()
         return
     day = date(answer)

@@ -51,7 +51,8 @@ def test_too_many_unscored_rollouts_stop_training() -> None:
 
 def validated(buffer: ScoreReplayBuffer, step: int, right: int, wrong: int, unscored: int) -> None:
     save_checkpoint(buffer.checkpoints, step)
-    buffer._keep(step, [{"final_correct": value} for value in [1.0] * right + [0.0] * wrong + [None] * unscored])
+    found = [1.0] * right + [0.0] * wrong + [None] * unscored
+    buffer._keep(step, [{"final_correct": value, "prefix_differs": 0.0} for value in found])
 
 
 def test_a_validation_that_is_mostly_unscored_crowns_no_checkpoint(tmp_path: Path) -> None:
@@ -63,6 +64,10 @@ def test_a_validation_that_is_mostly_unscored_crowns_no_checkpoint(tmp_path: Pat
     assert best_weights(tmp_path) == "weights of step 2"
     validated(buffer, 8, right=69, wrong=30, unscored=1)
     assert best_weights(tmp_path) == "weights of step 8"
+    save_checkpoint(tmp_path, 10)  # a prefix that prints something else than recorded is a matter of the data
+    rows = [{"final_correct": 1.0, "prefix_differs": 0.0}, {"final_correct": None, "prefix_differs": 1.0}]
+    buffer._keep(10, rows)
+    assert best_weights(tmp_path) == "weights of step 10"
 
 
 def test_what_a_key_step_earned_can_be_credited_to_its_turn_alone() -> None:

@@ -72,11 +72,19 @@ def test_a_changed_setting_of_the_reward_is_refused(run: Path) -> None:
         start(run)
 
 
-def test_a_judge_without_an_address_is_noticed_before_the_models_are_loaded(run: Path) -> None:
+def test_a_judge_without_an_address_or_a_key_is_noticed_before_the_models_are_loaded(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     check_judge(composed("miniature_cpu", []))  # no judge, nothing to check
     (run / "RL.yaml").write_text("endpoints: {reward: {base_url: '${NOWHERE}', model: m}}\n")
     with pytest.raises(SettingsError, match="the variable NOWHERE is not set"):
         check_judge(composed("miniature_cpu", []))
+    (run / "RL.yaml").write_text("endpoints: {reward: {base_url: 'http://a/v1', model: m, api_key_env: NO_KEY}}\n")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(SettingsError, match="the variable NO_KEY is not set"):
+        check_judge(composed("miniature_cpu", []))
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")  # its workers may have the key
+    check_judge(composed("miniature_cpu", []))
 
 
 def test_more_steps_another_place_and_other_devices_are_no_change(

@@ -103,6 +103,11 @@ def test_without_a_model_the_undecidable_is_unscored() -> None:
         (r'{"a": "\underline{x}"}', {"a": r"\underline{x}"}),
         (r'{"a": "\\frac{1}{2}\nnu = 3\neq = 4"}', {"a": "\\frac{1}{2}\nnu = 3\neq = 4"}),
         (r'{"a": "one\nnext\n\ttext = 1\r\nright"}', {"a": "one\nnext\n\ttext = 1\r\nright"}),
+        (
+            r'{"a": "lo = 0\nmid = (lo + hi) // 2\n\tan = 1\n\tan apple"}',
+            {"a": "lo = 0\nmid = (lo + hi) // 2\n\tan = 1\n\tan apple"},
+        ),
+        (r'{"a": "\tan(x), \tan x, \tau_1"}', {"a": "\\tan(x), \tan x, \\tau_1"}),
         ('<think>Perhaps {"a": 1}, or', None),
         ('{"a": "two\nlines"}', {"a": "two\nlines"}),
         ('{"a": ', None),

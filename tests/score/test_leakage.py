@@ -71,6 +71,7 @@ def test_a_correction_that_gives_the_answer_away_is_caught(thought: str, code: s
         ("The diagnosis of the plague came late.", "print(n)", "54"),
         ("I hand in what was printed.", r'final_answer_print(f"\\boxed{{{n}}}")', "3"),
         ("The cube, in step 3.", "print(n**3, n / 3)", "3"),
+        ("Sorted by date, but 3 files lack one: not 3 rows, as expected 3 lines up.", "print(n)", "3"),
     ],
 )
 def test_a_step_that_follows_from_what_was_seen_passes(thought: str, code: str, reference: str) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from score.interpreter.result import Status
 
-STOPPED: tuple[Status, ...] = ("timeout", "killed", "memory", "error")
+CONTAINED: tuple[Status, ...] = ("timeout", "killed", "memory", "error")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Attacks that take time, memory, processes or output without end."""
 
-from score.interpreter.attacks.attack import STOPPED, Attack, endless
+from score.interpreter.attacks.attack import CONTAINED, Attack, endless
 
 RESOURCES = [
     endless("time: endless loop", "while True:\n    pass"),
@@ -110,7 +110,7 @@ while True:
     endless(
         "bomb: threads",
         "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(99,), daemon=True).start()",
-        STOPPED,
+        CONTAINED,
     ),
     endless(
         "bomb: subprocesses",
@@ -125,18 +125,18 @@ while True:
         dangerous=True,
         timeout_s=0.4,
     ),
-    endless("output: flood", "while True: print('x' * 10 ** 6)", STOPPED),
-    endless("output: flood of errors", "import sys\nwhile True: sys.stderr.write('x' * 10 ** 6)", STOPPED),
+    endless("output: flood", "while True: print('x' * 10 ** 6)", CONTAINED),
+    endless("output: flood of errors", "import sys\nwhile True: sys.stderr.write('x' * 10 ** 6)", CONTAINED),
     endless(
         "output: flood from a subprocess", "import subprocess\nsubprocess.run(['yes'])", ("timeout", "ok", "error")
     ),
-    endless("output: past the stream", "import os\nwhile True: os.write(1, b'x' * 10 ** 6)", STOPPED),
+    endless("output: past the stream", "import os\nwhile True: os.write(1, b'x' * 10 ** 6)", CONTAINED),
     Attack("output: one line of 20 MB", "print('x' * 20_000_000)", ("ok",)),
     Attack("recursion: without end", "def f(): f()\nf()", ("error",)),
     endless(
         "recursion: with the limit taken away",
         "import sys\nsys.setrecursionlimit(10 ** 9)\ndef f(): f()\nf()",
-        STOPPED,
+        CONTAINED,
     ),
     Attack("recursion: in C", "x = []\nfor _ in range(10 ** 5): x = [x]\nrepr(x)", ("error", "killed")),
 ]
