@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import replay
 import torch
 from advantage import at_turn, credited, group_advantages, in_two_parts
 from replay import ScoreReplayBuffer, group_means, keep_best, key_rewards
@@ -68,6 +70,48 @@ def test_a_validation_that_is_mostly_unscored_crowns_no_checkpoint(tmp_path: Pat
     rows = [{"final_correct": 1.0, "prefix_differs": 0.0}, {"final_correct": None, "prefix_differs": 1.0}]
     buffer._keep(10, rows)
     assert best_weights(tmp_path) == "weights of step 10"
+
+
+def test_replaced_groups_cost_tokens_and_none_with_an_unscored_rollout_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """verl's own filter, over a store that is a dictionary in place of its transfer queue."""
+    rollouts = {  # score, unscored, prefix_differs
+        "same": [(1.0, 0, 0), (1.0, 0, 0)],
+        "mixed": [(1.0, 0, 0), (0.0, 0, 0)],
+        "judge-down": [(0.0, 1, 0), (0.0, 1, 0)],
+        "other-prefix": [(0.0, 1, 1), (0.0, 1, 1)],
+    }
+    stored = {
+        f"{uid}_{number}_0": {
+            "rm_scores": torch.tensor([0.0, score]),
+            "extra_fields": {
+                "reward_extra_info": {"unscored": unscored, "prefix_differs": differs, "generated_tokens": 10.0}
+            },
+        }
+        for uid, group in rollouts.items()
+        for number, (score, unscored, differs) in enumerate(group)
+    }
+
+    def get(keys: list[str], partition_id: str, select_fields: list[str]) -> dict[str, list[object]]:
+        return {name: [stored[key][name] for key in keys] for name in select_fields}
+
+    cleared: list[str] = []
+    monkeypatch.setattr(replay.tq, "kv_batch_get", get)
+    monkeypatch.setattr(replay.tq, "kv_clear", lambda partition_id, keys: cleared.extend(keys))
+    buffer = ScoreReplayBuffer.__new__(ScoreReplayBuffer)
+    buffer.filter_groups_metric, buffer._replaced_tokens = "reward", 0.0
+    for name in ("partitions", "prompt_global_steps", "_dapo_classification_cache"):
+        setattr(buffer, name, defaultdict(dict))
+    for name in ("pending_keys", "running_keys", "finished_keys", "failure_keys"):
+        setattr(buffer, name, defaultdict(set))
+    buffer.partitions["train"] = {key: {} for key in stored}
+    buffer.finished_keys["train"] = set(rollouts)
+    for _ in range(2):  # classified once, remembered afterwards
+        assert buffer._dapo_filtered_keys("train") == ({"same", "other-prefix"}, {1.0: 1, 0.0: 1})
+    buffer._clear_groups("train", {"same", "other-prefix"})
+    assert buffer._replaced_tokens == 40.0 and len(cleared) == 6
+    assert buffer._dapo_filtered_keys("train") == (set(), {})
 
 
 def test_what_a_key_step_earned_can_be_credited_to_its_turn_alone() -> None:
