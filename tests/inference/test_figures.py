@@ -18,7 +18,7 @@ from tables import paper_table
 
 from runs import read_runs, report_on, result_files
 from score.answers import Equivalence
-from score.errors import SettingsError
+from score.errors import DataError, SettingsError
 from score.judging import Judge
 from score.llm import Endpoint, EndpointSettings
 from tests.chat_server import ChatServer
@@ -270,3 +270,28 @@ def test_a_folder_is_a_run_without_what_lies_beside_its_results(tmp_path: Path) 
     assert [path.name for path in result_files(tmp_path)] == ["a.jsonl"]
     with pytest.raises(SettingsError, match="two runs are called"):
         read_runs([str(tmp_path), str(tmp_path)], names_needed=False)
+
+
+def test_shards_count_until_they_are_merged_and_then_the_merged_file_does(tmp_path: Path) -> None:
+    shards = [f"x.shard-{number}-of-2.jsonl" for number in (1, 2)]
+    for name in (*shards, "y.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    assert [path.name for path in result_files(tmp_path)] == [*shards, "y.jsonl"]
+    (tmp_path / "x.jsonl").write_text("{}\n")
+    assert [path.name for path in result_files(tmp_path)] == ["x.jsonl", "y.jsonl"]
+
+
+def test_a_run_that_holds_an_answer_twice_is_refused_and_both_files_are_named(tmp_path: Path) -> None:
+    from configuration import EvaluationSettings
+
+    from runs import score_files
+
+    files = {"a.jsonl": row(1, "4"), "b.jsonl": row(1, "4", sample=1), "c.jsonl": row(1, "5", benchmark="aime24")}
+    for name, one in files.items():
+        (tmp_path / name).write_text(json.dumps(one) + "\n")
+    settings = EvaluationSettings(math_workers=1)
+    found = asyncio.run(score_files({"run": result_files(tmp_path)}, settings))
+    assert len(found["run"]) == 3  # other samples and other benchmarks are other answers
+    (tmp_path / "copy.jsonl").write_text(json.dumps(row(1, "4")) + "\n")
+    with pytest.raises(DataError, match=r"task '1', sample 0 is in .*a\.jsonl and in .*copy\.jsonl"):
+        asyncio.run(score_files({"run": result_files(tmp_path)}, settings))
