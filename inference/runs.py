@@ -70,6 +70,20 @@ def refuse_repeated(rows: dict[Path, list[dict[str, Any]]]) -> None:
             holder[key] = path
 
 
+def score_paths(files: Runs, folder: Path | None) -> dict[str, dict[Path, Path]]:
+    """Where the scores of each run's result files go: beside them, or into `folder`, there in a folder of each run
+    where two of the files have one name."""
+    names = Counter(path.stem for paths in files.values() for path in paths)
+    apart = any(count > 1 for count in names.values())
+    return {
+        run: {
+            path: (path.parent if folder is None else folder / run if apart else folder) / f"{path.stem}.scores.jsonl"
+            for path in paths
+        }
+        for run, paths in files.items()
+    }
+
+
 async def score_files(
     files: Runs,
     settings: EvaluationSettings,
@@ -79,8 +93,10 @@ async def score_files(
     folder: Path | None = None,
 ) -> dict[str, list[Scored]]:
     """The scored answers of each run. They are also written to `*.scores.jsonl` beside their result files, or in
-    `folder`. Raises `DataError` for files that are no results, and for a run that holds an answer twice."""
+    `folder` (`score_paths`). Raises `DataError` for files that are no results and for a run that holds an answer
+    twice."""
     rows = {name: {path: read_results(path) for path in paths} for name, paths in files.items()}
+    written = score_paths(files, folder)
     for own in rows.values():
         refuse_repeated(own)
     endpoint = Endpoint("judge", settings.endpoints.judge) if settings.endpoints.judge else None
@@ -94,7 +110,7 @@ async def score_files(
                     results, judge, settings.concurrency, str(path), scorer=scorer, rejudge=rejudge
                 )
                 lines = (json.dumps(row.as_json(), ensure_ascii=False) + "\n" for row in found)
-                scores = (folder or path.parent) / f"{path.stem}.scores.jsonl"
+                scores = written[name][path]
                 try:
                     scores.parent.mkdir(parents=True, exist_ok=True)
                     scores.write_text("".join(lines), encoding="utf-8")

@@ -281,6 +281,27 @@ def test_shards_count_until_they_are_merged_and_then_the_merged_file_does(tmp_pa
     assert [path.name for path in result_files(tmp_path)] == ["x.jsonl", "y.jsonl"]
 
 
+def test_scores_of_runs_whose_files_have_one_name_lie_apart(tmp_path: Path) -> None:
+    from configuration import EvaluationSettings
+
+    from runs import score_files
+
+    for run, name, answer in (("bc", "aime24", "5"), ("rl", "aime24", "4"), ("rl", "gaia", "4")):
+        (tmp_path / run).mkdir(exist_ok=True)
+        (tmp_path / run / f"{name}.jsonl").write_text(json.dumps(row(1, answer, benchmark=name)) + "\n")
+
+    def written(folder: str, **files: list[Path]) -> dict[str, bool]:
+        asyncio.run(score_files(files, EvaluationSettings(math_workers=1), folder=tmp_path / folder))
+        paths = (tmp_path / folder).rglob("*.jsonl")
+        return {str(path.relative_to(tmp_path / folder)): json.loads(path.read_text())["correct"] for path in paths}
+
+    bc, rl = result_files(tmp_path / "bc"), result_files(tmp_path / "rl")
+    assert written("both", bc=bc, rl=rl) == {
+        "bc/aime24.scores.jsonl": False, "rl/aime24.scores.jsonl": True, "rl/gaia.scores.jsonl": True,
+    }  # fmt: skip
+    assert written("one", rl=rl) == {"aime24.scores.jsonl": True, "gaia.scores.jsonl": True}
+
+
 def test_a_run_that_holds_an_answer_twice_is_refused_and_both_files_are_named(tmp_path: Path) -> None:
     from configuration import EvaluationSettings
 
