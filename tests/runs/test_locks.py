@@ -85,6 +85,14 @@ def test_a_server_that_outlives_its_script_holds_no_lock(run: Path, tmp_path: Pa
         os.kill(int(started.stdout), signal.SIGKILL)
 
 
+@pytest.mark.parametrize("lock", ["road", "rl_long_horizon", "study_answers_of_sft"])
+def test_a_fresh_road_deletes_nothing_that_somebody_writes_to(run: Path, lock: str) -> None:
+    with held(run, lock) as holder:
+        ended = bash("bash runs/cpu.sh", FRESH="1", SEED="0", UNTIL="world")
+    assert ended.returncode == 1 and f"{run} is being written by {holder} " in ended.stderr
+    assert (run / "rl_training" / "kept").exists()
+
+
 def test_fresh_rl_deletes_nothing_that_somebody_writes_to(run: Path) -> None:
     with held(run, "rl") as holder:
         ended = bash("bash RL/SCoRe_Script/train_miniature.sh standard 0", FRESH="1", SCORE_EXPERT_URL="http://none")
