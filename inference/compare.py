@@ -29,7 +29,10 @@ def main() -> int:
     parser = cli.parser(__doc__ or "", example, "evaluate_config.yaml")
     parser.add_argument("runs", nargs="+", metavar="[NAME=]PATH", help="result files or folders; the first is compared")
     parser.add_argument("--scorer", choices=("math", "qa", "judge"), help="score every row so, whatever it says")
-    parser.add_argument("--scores", type=Path, metavar="FOLDER", help="write the scores row by row here")
+    parser.add_argument(
+        "--scores", type=Path, metavar="FOLDER",
+        help="write the scores row by row here, in a folder of each run where files of two runs have one name",
+    )  # fmt: skip
     parser.add_argument("--list", type=Path, help="write the tasks that only one of two runs got right here (JSONL)")
     parser.add_argument("--json", type=Path, help="write every figure here")
     parser.add_argument("--markdown", type=Path, help="write the paper's table here as Markdown")

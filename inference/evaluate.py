@@ -44,7 +44,10 @@ def arguments() -> Namespace:
         metavar="FILE",
         help="mark test items that these hold; a table without them",
     )
-    parser.add_argument("--scores", type=Path, metavar="FOLDER", help="write the scores row by row here")
+    parser.add_argument(
+        "--scores", type=Path, metavar="FOLDER",
+        help="write the scores row by row here, in a folder of each run where files of two runs have one name",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, help="write every figure of the table here")
     parser.add_argument("--markdown", type=Path, help="write the paper's table here as Markdown")
     parser.add_argument("--latex", type=Path, help="write the paper's table here as LaTeX")

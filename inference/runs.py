@@ -10,13 +10,14 @@ from configuration import EvaluationSettings
 from figures import compare, pairs_of, summarise
 from overlap import contaminated, without
 from registry import ORDER
-from scoring import Scored, read_results, score_rows
+from scoring import Scored, kind_of, read_results, sample_of, score_rows
 
 from score.answers import Equivalence
 from score.errors import DataError, SettingsError
 from score.judging import Judge
 from score.ledger import Entries, add_entries, ledger_path, money, read_ledger, read_prices, tokens
 from score.llm import Endpoint
+from score.shards import shards_beside
 from score.verdicts import Verdicts
 
 BESIDE = (".scores.jsonl", ".failures.jsonl", ".tasks.jsonl")  # what lies beside result files
@@ -42,13 +43,45 @@ def read_runs(arguments: Sequence[str], *, names_needed: bool = True) -> Runs:
 
 
 def result_files(path: Path) -> list[Path]:
-    """The result files at a path: itself, or those of a folder (what lies beside them is none). Raises `DataError`."""
+    """The result files at a path: itself, or those of a folder. What lies beside them is none, nor are shards that
+    lie beside the file they were merged into. Raises `DataError`."""
     if not path.is_dir():
         return [path]
     files = sorted(file for file in path.glob("*.jsonl") if not file.name.endswith(BESIDE))
+    merged = {name for file in files for name, _ in shards_beside(file)}
     if not files:
         raise DataError(f"folder {path} holds no result file; run inference_api.py first")
-    return files
+    return [file for file in files if file.name not in merged]
+
+
+def refuse_repeated(rows: dict[Path, list[dict[str, Any]]]) -> None:
+    """Raises `DataError` where a run holds an answer twice: every figure would count it twice."""
+    holder: dict[tuple[str, str, int], Path] = {}
+    for path, results in rows.items():
+        for row in results:
+            if "id" not in row:
+                continue  # scoring says what is wrong with it
+            kind, task, sample = key = (kind_of(row), str(row["id"]), sample_of(row))
+            if key in holder:
+                raise DataError(
+                    f"{kind}: task {task!r}, sample {sample} is in {holder[key]} and in {path}: each answer counts "
+                    "once; leave one of them out, or give tasks that are not the same other ids or another `kind`"
+                )
+            holder[key] = path
+
+
+def score_paths(files: Runs, folder: Path | None) -> dict[str, dict[Path, Path]]:
+    """Where the scores of each run's result files go: beside them, or into `folder`, there in a folder of each run
+    where two of the files have one name."""
+    names = Counter(path.stem for paths in files.values() for path in paths)
+    apart = any(count > 1 for count in names.values())
+    return {
+        run: {
+            path: (path.parent if folder is None else folder / run if apart else folder) / f"{path.stem}.scores.jsonl"
+            for path in paths
+        }
+        for run, paths in files.items()
+    }
 
 
 async def score_files(
@@ -60,8 +93,12 @@ async def score_files(
     folder: Path | None = None,
 ) -> dict[str, list[Scored]]:
     """The scored answers of each run. They are also written to `*.scores.jsonl` beside their result files, or in
-    `folder`."""
+    `folder` (`score_paths`). Raises `DataError` for files that are no results and for a run that holds an answer
+    twice."""
     rows = {name: {path: read_results(path) for path in paths} for name, paths in files.items()}
+    written = score_paths(files, folder)
+    for own in rows.values():
+        refuse_repeated(own)
     endpoint = Endpoint("judge", settings.endpoints.judge) if settings.endpoints.judge else None
     scored: dict[str, list[Scored]] = {name: [] for name in files}
     with Equivalence(workers=settings.math_workers) as equivalence:
@@ -73,7 +110,7 @@ async def score_files(
                     results, judge, settings.concurrency, str(path), scorer=scorer, rejudge=rejudge
                 )
                 lines = (json.dumps(row.as_json(), ensure_ascii=False) + "\n" for row in found)
-                scores = (folder or path.parent) / f"{path.stem}.scores.jsonl"
+                scores = written[name][path]
                 try:
                     scores.parent.mkdir(parents=True, exist_ok=True)
                     scores.write_text("".join(lines), encoding="utf-8")

@@ -99,6 +99,15 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def kind_of(row: dict[str, Any]) -> str:
+    """The table that a result row belongs to: its benchmark, else what its task says."""
+    return str(row.get("benchmark") or row.get("kind", "all"))
+
+
+def sample_of(row: dict[str, Any]) -> int:
+    return int(row.get("sample") or 0)
+
+
 def result_of(row: dict[str, Any], where: str) -> dict[str, Any]:
     """A recorded trajectory as a result row, with its verdict as `recorded` (None: it holds no readable one)."""
     try:
@@ -144,11 +153,11 @@ async def score_rows(
         group = row.get("group")
         return Scored(
             id=task.id,
-            sample=int(row.get("sample") or 0),
+            sample=sample_of(row),
             question=task.question,
             references=tuple(task.references),
             answer=row["gen_answer"],
-            kind=str(row.get("benchmark") or row.get("kind", "all")),
+            kind=kind_of(row),
             group=None if group is None else str(group),
             mark=mark,
             last=last,

@@ -14,10 +14,15 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source runs/miniature.sh
 source runs/regime.sh
-[ "${FRESH:-}" != 1 ] || (run_folder "${REGIME:-demo}" "${SEED:-0}" && rm -rf "$RUN")
 run_folder "${REGIME:-demo}" "${SEED:-0}"
-exec 9> "$RUN/lock"
-flock -n 9 || { echo "another run is writing $RUN: wait for it or stop it" >&2; exit 1; }
+hold 9 road
+if [ "${FRESH:-}" = 1 ]; then
+  for lock in "$RUN.locks"/*; do # RL by itself and the study's jobs write there too
+    [ "$lock" = "$RUN.locks/road" ] || flock -n "$lock" true || refuse "$lock"
+  done
+  rm -rf "$RUN"
+  run_folder "$REGIME" "$SEED"
+fi
 
 # stage NAME COMMAND...: run a stage unless it is done; its seconds are kept, so that a resumed run adds up. The subshell
 # is no part of an `||` list, in which bash would go on after an error; its servers end with it.

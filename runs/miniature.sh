@@ -26,6 +26,23 @@ run_folder() {
   mkdir -p "$RUN/log" "$RUN/done" "$RUN/answers"
 }
 
+# hold FD NAME: the run's lock NAME, or say who holds it and exit. Whatever is started from here inherits it (but servers
+# do not), so that a script that was killed keeps it as long as anything that it started still writes. The locks lie
+# beside the run's folder, which FRESH=1 deletes.
+hold() {
+  local lock=$RUN.locks/$2
+  mkdir -p "$RUN.locks"
+  eval "exec $1>> \"\$lock\""
+  flock -n "$1" || { eval "exec $1>&-"; refuse "$lock"; }
+}
+refuse() {
+  local holders
+  holders=$(find /proc/[0-9]*/fd -lname "$(realpath "$1")" 2> /dev/null | cut -d / -f 3 | sort -un | paste -sd ' ') || true
+  echo "$RUN is being written by ${holders:-a process that cannot be seen from here} (lock $1): wait for it, or stop it" \
+    "${holders:+with: kill $holders}" >&2
+  exit 1
+}
+
 SERVERS=()
 stop_servers() { [ ${#SERVERS[@]} -eq 0 ] || kill "${SERVERS[@]}" 2> /dev/null || true; SERVERS=(); }
 
@@ -43,7 +60,7 @@ free_port() { python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1"
 serve() {
   local name=$1 variable=$2 port; shift 2
   port=$(free_port)
-  "$@" --port "$port" > "$RUN/log/$name.log" 2>&1 9>&- &
+  "$@" --port "$port" > "$RUN/log/$name.log" 2>&1 7>&- 8>&- 9>&- & # hold's descriptors
   SERVERS+=($!)
   export "$variable=http://127.0.0.1:$port/v1"
   python - "$port" $! <<'PY' || { tail -20 "$RUN/log/$name.log" >&2; return 1; }

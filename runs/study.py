@@ -15,7 +15,8 @@ as SCoRe-RL (`standard`) generates in 64 steps (easy) or 128 (hard):
 All answer the same test tasks. `output/study` then holds results.json, table.md and study.png (study_report.py), and a
 record of each regime and seed, from which seeds of several days or machines are put together. One job runs at a time
 unless `--lanes` says more: two RL runs side by side on two cores take longer than one after the other. What is done is
-not done again: the same command goes on after a kill.
+not done again: the same command goes on after a kill. Where a job that a killed study had started still runs, it is not
+started beside that one: it counts as failed, and its log says which processes to wait for.
 """
 
 from __future__ import annotations
@@ -206,7 +207,10 @@ def do(plan: Plan, job: Job, lanes: int) -> float:
     began = time.monotonic()
     log = run_folder(regime, seed) / "log" / f"{done.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    begin = f"set -euo pipefail; source runs/miniature.sh; run_folder {regime} {seed}; trap stop_servers EXIT"
+    begin = (
+        f"set -euo pipefail; source runs/miniature.sh; run_folder {regime} {seed}; hold 7 {done.name}; "
+        "trap stop_servers EXIT"
+    )
     threads = str(max(1, (os.cpu_count() or 1) // lanes))
     environment = os.environ | {"SCORE_THREADS": threads, "VERL_CPU_TRAIN_THREADS": threads}
     with open(log, "ab") as output:

@@ -24,10 +24,14 @@ def words(question: str) -> list[str]:
     dropped, as contamination checks do."""
     if question.isascii():  # the same in a quarter of the time
         return question.lower().encode().translate(_ASCII_WORDS).decode().split()
-    text = question.casefold()
-    if max(text) >= "\u3005":
-        text = _CHARACTER.sub(r" \g<0> ", text)
-    return _WORD.findall(text)
+    return _WORD.findall(characters_apart(question.casefold()))
+
+
+def characters_apart(text: str, mark: str = "") -> str:
+    """The text with each character of Chinese, Japanese and Korean between spaces, behind `mark`."""
+    if text.isascii() or max(text) < "\u3005":
+        return text
+    return _CHARACTER.sub(rf" {mark}\g<0> ", text)
 
 
 def is_character(word: str) -> bool:

@@ -18,6 +18,7 @@ suffix=${NAME:-$MODE}
 [ "$suffix" = standard ] && suffix= || suffix=_$suffix
 export DATA=$RUN/data/rl$suffix OUTPUT=$RUN/rl_training$suffix EXPORT=$RUN/rl$suffix
 unset NAME
+hold 8 "rl$suffix"
 [ "${FRESH:-}" != 1 ] || rm -rf "$DATA" "$OUTPUT" "$EXPORT"
 
 if [ -z "${SCORE_EXPERT_URL:-}" ]; then # it judges what the rules leave open

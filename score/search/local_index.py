@@ -23,9 +23,10 @@ from score.errors import DataError, SettingsError
 from score.progress import ProgressLine
 from score.search.corpus import Passages, lines_of, parquet_to_jsonl, read_line
 from score.search.results import Result
+from score.search.tokens import asked_for, countable_passage
 from score.whole_file import write_whole
 
-FORMAT = 1  # of our own files in the folder
+FORMAT = 2  # of our own files in the folder, and of the words in the index (tokens.py)
 PROGRESS_FROM_BYTES = 20_000_000
 SMALL = 20_000  # passages: up to here bm25s's own selection is quick enough
 MANIFEST, OFFSETS, COPY = "manifest.json", "offsets.npy", "passages.jsonl"
@@ -95,7 +96,7 @@ def _build(corpus: Path, folder: Path) -> None:
             offsets.append(offset)
             if line is not None:
                 line.update(offset // 10**6)
-            yield f"{passage['title']} {passage['text']}"
+            yield countable_passage(passage["title"], passage["text"])
 
     tokens = bm25s.tokenize(texts(), show_progress=False)
     if not offsets:
@@ -154,7 +155,7 @@ class LocalIndex:
 
         logging.getLogger("bm25s").setLevel(logging.WARNING)  # it reports every index at DEBUG
         self.folder = ensure_index(corpus, folder)
-        self._bm25s, self._numpy = bm25s, numpy
+        self._numpy = numpy
         self._index = bm25s.BM25.load(self.folder, mmap=True, show_progress=False)
         # Plain views of the maps: a memmap makes an object of its own of every slice.
         self._index.scores |= {name: numpy.asarray(self._index.scores[name]) for name in ("data", "indices", "indptr")}
@@ -164,13 +165,13 @@ class LocalIndex:
 
     def search(self, query: str, count: int) -> list[Result]:
         """The best passages, best first; those that share no word with the query are left out."""
-        tokens = self._bm25s.tokenize(query, show_progress=False, return_ids=False)
-        ids = self._index.get_tokens_ids(tokens[0])
+        tokens = asked_for(query)
+        ids = self._index.get_tokens_ids(tokens)
         if not ids:
             return []
         if len(self.passages) <= SMALL:
             # The order of equals is bm25s's here, which the miniature's published tables were made with.
-            found, scored = self._index.retrieve(tokens, k=min(count, len(self.passages)), show_progress=False)
+            found, scored = self._index.retrieve([tokens], k=min(count, len(self.passages)), show_progress=False)
             best = [(int(number), float(score)) for number, score in zip(found[0], scored[0], strict=True) if score > 0]
         else:
             scores = self._index.get_scores_from_ids(ids)

@@ -2,6 +2,8 @@
 
 import re
 
+from score.search.tokens import asked_for, countable
+
 _SENTENCE = re.compile(r"[^.!?。！？\n]+(?:[.!?。！？]+[\"'”’)\]]*|\n|$)\s*")
 GAP = " … "
 
@@ -37,8 +39,8 @@ def _ranked(sentences: list[str], query: str) -> list[int]:
     """The numbers of the sentences that share a word with the query, best first."""
     import bm25s
 
-    asked = bm25s.tokenize(query, show_progress=False, return_ids=False)[0]
-    tokens = bm25s.tokenize(sentences, show_progress=False)
+    asked = asked_for(query)
+    tokens = bm25s.tokenize([countable(sentence) for sentence in sentences], show_progress=False)
     if not asked or not tokens.vocab:
         return []
     index = bm25s.BM25()

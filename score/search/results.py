@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from score.questions import words
+
 NOTHING_FOUND = "No results."
 
 
@@ -32,7 +34,8 @@ class Found:
     def text(self) -> str:
         """What the model is shown: a line `title: passage` for each result, or a sentence that says there is none."""
         lines = (f"{found.title}: {found.passage}" if found.title else found.passage for found in self.results)
-        return "\n".join(lines) or NOTHING_FOUND
+        nothing = NOTHING_FOUND if words(self.query) else f"{NOTHING_FOUND} The query holds no word."
+        return "\n".join(lines) or nothing
 
     def record(self) -> dict[str, Any]:
         """What is stored with the step that searched."""

@@ -56,6 +56,8 @@ class RowCache:
     def shared_with(self, ids: Sequence[int] | np.ndarray, rows: slice = slice(None)) -> np.ndarray:
         """How many of its first tokens each of the rows shares with `ids`: [rows]."""
         different = self.tokens[rows, : len(ids)] != np.asarray(ids, dtype=np.int32)
+        if not len(ids):  # argmax knows no first of none
+            return np.zeros(len(different), dtype=np.int64)
         return np.where(different.any(1), different.argmax(1), len(ids))
 
     def start(self, row: int, ids: Sequence[int], source: int, shared: int) -> None:

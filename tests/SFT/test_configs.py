@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,15 @@ def test_the_8_gpu_settings_are_those_of_the_original_runs(name: str, cutoff: in
     assert (given["num_train_epochs"], given["lr_scheduler_type"], given["warmup_ratio"]) == (3, "cosine", 0.1)
     deepspeed = json.loads((ROOT / "SFT" / given["deepspeed"]).read_text())
     assert deepspeed["zero_optimization"]["stage"] == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "SFT/README.md", "SFT/configs/train/BC_init.yaml", "SFT/configs/train/SCoRe_SFT.yaml"]
+)
+def test_the_commands_that_train_with_deepspeed_start_torchrun_on_one_gpu_too(name: str) -> None:
+    commands = re.findall(r"(.*)llamafactory-cli train (configs/train/\w+\.yaml)", (ROOT / name).read_text())
+    with_deepspeed = [before for before, config in commands if "deepspeed" in values(ROOT / "SFT" / config)]
+    assert with_deepspeed and all(before.endswith("FORCE_TORCHRUN=1 ") for before in with_deepspeed)
 
 
 @pytest.mark.parametrize("path", MERGE, ids=lambda path: path.name)

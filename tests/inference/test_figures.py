@@ -18,7 +18,7 @@ from tables import paper_table
 
 from runs import read_runs, report_on, result_files
 from score.answers import Equivalence
-from score.errors import SettingsError
+from score.errors import DataError, SettingsError
 from score.judging import Judge
 from score.llm import Endpoint, EndpointSettings
 from tests.chat_server import ChatServer
@@ -270,3 +270,49 @@ def test_a_folder_is_a_run_without_what_lies_beside_its_results(tmp_path: Path) 
     assert [path.name for path in result_files(tmp_path)] == ["a.jsonl"]
     with pytest.raises(SettingsError, match="two runs are called"):
         read_runs([str(tmp_path), str(tmp_path)], names_needed=False)
+
+
+def test_shards_count_until_they_are_merged_and_then_the_merged_file_does(tmp_path: Path) -> None:
+    shards = [f"x.shard-{number}-of-2.jsonl" for number in (1, 2)]
+    for name in (*shards, "y.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    assert [path.name for path in result_files(tmp_path)] == [*shards, "y.jsonl"]
+    (tmp_path / "x.jsonl").write_text("{}\n")
+    assert [path.name for path in result_files(tmp_path)] == ["x.jsonl", "y.jsonl"]
+
+
+def test_scores_of_runs_whose_files_have_one_name_lie_apart(tmp_path: Path) -> None:
+    from configuration import EvaluationSettings
+
+    from runs import score_files
+
+    for run, name, answer in (("bc", "aime24", "5"), ("rl", "aime24", "4"), ("rl", "gaia", "4")):
+        (tmp_path / run).mkdir(exist_ok=True)
+        (tmp_path / run / f"{name}.jsonl").write_text(json.dumps(row(1, answer, benchmark=name)) + "\n")
+
+    def written(folder: str, **files: list[Path]) -> dict[str, bool]:
+        asyncio.run(score_files(files, EvaluationSettings(math_workers=1), folder=tmp_path / folder))
+        paths = (tmp_path / folder).rglob("*.jsonl")
+        return {str(path.relative_to(tmp_path / folder)): json.loads(path.read_text())["correct"] for path in paths}
+
+    bc, rl = result_files(tmp_path / "bc"), result_files(tmp_path / "rl")
+    assert written("both", bc=bc, rl=rl) == {
+        "bc/aime24.scores.jsonl": False, "rl/aime24.scores.jsonl": True, "rl/gaia.scores.jsonl": True,
+    }  # fmt: skip
+    assert written("one", rl=rl) == {"aime24.scores.jsonl": True, "gaia.scores.jsonl": True}
+
+
+def test_a_run_that_holds_an_answer_twice_is_refused_and_both_files_are_named(tmp_path: Path) -> None:
+    from configuration import EvaluationSettings
+
+    from runs import score_files
+
+    files = {"a.jsonl": row(1, "4"), "b.jsonl": row(1, "4", sample=1), "c.jsonl": row(1, "5", benchmark="aime24")}
+    for name, one in files.items():
+        (tmp_path / name).write_text(json.dumps(one) + "\n")
+    settings = EvaluationSettings(math_workers=1)
+    found = asyncio.run(score_files({"run": result_files(tmp_path)}, settings))
+    assert len(found["run"]) == 3  # other samples and other benchmarks are other answers
+    (tmp_path / "copy.jsonl").write_text(json.dumps(row(1, "4")) + "\n")
+    with pytest.raises(DataError, match=r"task '1', sample 0 is in .*a\.jsonl and in .*copy\.jsonl"):
+        asyncio.run(score_files({"run": result_files(tmp_path)}, settings))

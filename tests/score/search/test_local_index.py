@@ -45,6 +45,46 @@ def test_both_forms_of_corpora_are_read(tmp_path: Path) -> None:
     assert titles(index, "zzz") == [] and titles(index, "") == [] and titles(index, "?!") == []
 
 
+def test_chinese_is_found_by_its_characters(tmp_path: Path) -> None:
+    rows = [
+        {"title": "北京大学", "text": "创办于1898年，是中国第一所国立综合性大学。"},
+        {"title": "巴黎", "text": "法国首都。"},
+        {"title": "한국", "text": "서울은 수도이다."},
+    ]
+    index = LocalIndex(write(tmp_path / "c.jsonl", [*ROWS, *rows]))
+    assert titles(index, "北京大学创办于哪一年")[0] == "北京大学"
+    assert titles(index, "京")[0] == "北京大学" and titles(index, "法国的首都是哪里？")[0] == "巴黎"
+    assert titles(index, "서울")[0] == "한국" and titles(index, "1898") == ["北京大学"] and titles(index, "猫") == []
+
+
+def test_a_title_of_stop_words_or_one_character_is_found(tmp_path: Path) -> None:
+    rows = [
+        {"title": "It", "text": "A novel."},
+        {"title": "C", "text": "A language."},
+        {"title": "To Be", "text": "It is."},
+    ]
+    index = LocalIndex(write(tmp_path / "c.jsonl", [*ROWS, *rows]))
+    assert titles(index, "It") == ["It"] and titles(index, "c?") == ["C"] and titles(index, "to be") == ["To Be"]
+    assert titles(index, "novel") == ["It"] and titles(index, "the") == []
+
+
+def test_an_index_whose_words_were_made_otherwise_is_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = write(tmp_path / "c.jsonl", [*ROWS, {"title": "It", "text": "A novel."}])
+    with monkeypatch.context() as before:
+        before.setattr(local_index, "FORMAT", 1)
+        before.setattr(local_index, "countable_passage", lambda title, text: f"{title} {text}")
+        assert titles(LocalIndex(corpus), "It") == []
+    assert titles(LocalIndex(corpus), "It") == ["It"]
+
+
+def test_a_query_without_a_word_is_told_so(tmp_path: Path) -> None:
+    client = SearchClient(SearchSettings(backend="local", corpus=write(tmp_path / "c.jsonl", ROWS)))
+    assert asyncio.run(client.search("?!")).text() == "No results. The query holds no word."
+    assert asyncio.run(client.search("zzz")).text() == "No results."
+
+
 def test_parquet_gives_what_jsonl_gives(tmp_path: Path) -> None:
     rows = [
         {"title": "Größe", "text": "Eine Länge.", "url": "u"},

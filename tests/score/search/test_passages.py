@@ -19,6 +19,11 @@ def test_the_sentences_that_fit_are_kept_in_their_order_with_gaps_marked() -> No
     assert shown == "Its mayor is Yara Brisk since 2011. … The mayor lives in the old mill."
 
 
+def test_chinese_sentences_fit_by_their_characters() -> None:
+    page = "这座小镇位于河边。" * 5 + "镇长叫王芳。" + "每周一有集市。" * 5
+    assert "镇长叫王芳。" in cut(page, "谁是镇长", 30)
+
+
 def test_without_a_sentence_that_fits_the_beginning_is_shown() -> None:
     assert cut(PAGE, "zzz", 60).startswith("The town lies on a river.") and len(cut(PAGE, "zzz", 60)) <= 60
     assert cut(PAGE, "", 60) == cut(PAGE, "zzz", 60)

@@ -98,6 +98,14 @@ def test_rows_leave_on_a_stop_token_or_at_their_length(model):
     assert not engine.busy
 
 
+def test_a_prompt_of_one_token_is_continued(model):
+    engine = engine_of(model)
+    for _ in range(2):  # the second time beside a kept row that begins with it
+        (completion,) = engine.generate([[7]], [Sampling(max_tokens=5)])
+        expected = trainer_log_probs(model, [7], completion.token_ids)
+        torch.testing.assert_close(torch.tensor(completion.log_probs), expected, atol=1e-4, rtol=0)
+
+
 def test_a_finished_row_leaves_the_batch_at_once(model):
     engine = engine_of(model)
     engine.waiting = [engine.prepare([1, 2, 3], Sampling(max_tokens=n)) for n in (2, 9, 4)]
