@@ -49,11 +49,18 @@ def equivalence() -> Iterator[Equivalence]:
         ("3,384,569", "3.4 million", None),
         ("3,384,569", "2 million", False),
         ("5!", "5", None),
+        ("1099511627776", "1099511627775", False),
+        ("1099511627776", "1099511627776.0", True),
         ("a+5", "+5", None),
         ("U.S.A.", "USA", True),
         ("yes", "No.", False),
         ("52_8", "52_{9}", False),
         ("52_8", "52_{8}", True),
+        ("101_2", r"101_{\text{two}}", True),
+        ("101_{ten}", "101_{10}", True),
+        ("101_2", "0101_2", True),
+        ("101_2", "5_{8}", None),
+        ("101_2", "102_2", None),
     ],
 )
 def test_rules_decide_or_say_that_they_cannot(reference: str, answer: str, expected: bool | None) -> None:
@@ -88,6 +95,29 @@ def test_rules_decide_or_say_that_they_cannot(reference: str, answer: str, expec
     ],
 )
 def test_one_name_in_two_forms_is_told_where_the_words_say_so(
+    reference: str, answer: str, question: str, expected: bool | None
+) -> None:
+    assert equal_by_rule(reference, answer, question)[0] is expected
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "question", "expected"),
+    [
+        ("0.25", "0.254", "It costs $5 and $6. How much is a bite?", True),
+        ("0.25", "0.254", r"It costs \$5, with $x$ bites. How much is a bite?", True),
+        ("0.25", "0.254", "How many euros is a bite?", True),
+        ("0.25", "0.254", "Find the value of $x$ such that $4x=1$, as a decimal.", None),
+        ("0.25", "0.254", "Divide $5$ by $20$.", None),
+        ("0.25", "0.254", r"Solve \(4x=1\) for $5", None),
+        ("0.25", "0.254", "Which share, in per cent?", None),
+        ("0.25", "0.254", "How many pounds does it weigh?", None),
+        ("0.25", "0.255", "How many dollars is a bite?", None),
+        ("0.25", "0.245", "How many dollars is a bite?", None),
+        ("0.33", "1/3", "How many dollars is a bite?", None),
+        ("0.25", "0.3", "How many dollars is a bite?", False),
+    ],
+)
+def test_further_decimals_are_right_only_in_a_question_about_money(
     reference: str, answer: str, question: str, expected: bool | None
 ) -> None:
     assert equal_by_rule(reference, answer, question)[0] is expected
@@ -158,6 +188,16 @@ def test_mathematics_is_compared_in_a_worker(
         (r"50\%", "51", "", False),
         (r"90^\circ", "90 degrees", "", True),
         ("20°C", "68°F", "", None),
+        ("20°C", "68 degrees", "", None),
+        ("1 L", "1000 cm^3", "", True),
+        ("1 g/mL", "1 g/cm^3", "", True),
+        ("2 L", "1000 cubic centimeters", "", False),
+        ("1 L", "1000", "", None),
+        ("8", "8 m^3", "How many liters does it hold?", None),
+        ("1 year", "365 days", "", None),
+        ("1 month", "30 days", "", None),
+        ("24 months", "2 years", "", True),
+        ("5 weeks", "5 kg", "", None),
     ],
 )
 def test_units_convert_and_a_missing_one_is_the_one_asked_for(
@@ -210,6 +250,12 @@ def test_dates_are_compared_as_far_as_they_are_given(reference: str, answer: str
 
 def test_any_accepted_reference_will_do(equivalence: Equivalence) -> None:
     assert equivalence.equal_now(["NYC", "New York"], "the new york").equal is True
+
+
+def test_one_value_in_two_bases_is_left_to_the_judge(equivalence: Equivalence) -> None:
+    assert equivalence.equal_now(["101_2"], "5_8").equal is None
+    assert equivalence.equal_now(["101_2"], "6_8").equal is False
+    assert equivalence.equal_now(["101_2"], "102_2").equal is False
 
 
 RELEASE = (
