@@ -9,7 +9,8 @@ _NAMES = {
 }  # fmt: skip
 _NAME = re.compile(r"(?<![a-zA-Z\\])(" + "|".join(_NAMES) + r")(?![a-zA-Z])")
 _ROOT = re.compile(r"sqrt\(([^()]*)\)")
-_POWER = re.compile(r"(?:\*\*|\^)\s*(?:\(([^()]*)\)|(-?\w+))")
+_POWER = re.compile(r"(?:\*\*|\^)\s*(?:\(([^()]*)\)|(-?(?:\d+(?:\.\d+)?|[a-zA-Z]|\\pi|\\sqrt\{[^{}]*\})))")
+_OPEN_POWER = re.compile(r"\^\s*(-?(?:\d+[a-zA-Z]|[a-zA-Z]\w)\w*)")
 
 _EQUATION = re.compile(r"Eq\((.*),\s*([^,]*)\)")
 _INTERVAL = re.compile(r"Interval(\.open|\.Lopen|\.Ropen)?\(([^,]*),([^,]*)\)")
@@ -27,6 +28,11 @@ def _objects(text: str) -> str:
         text = r" \cup ".join(f"Interval{kind}({low},{high})" for kind, low, high in parts)
     text = _EQUATION.sub(r"\1 = \2", text)
     return _INTERVAL.sub(lambda found: f"{_BRACKETS[found[1]][0]}{found[2]},{found[3]}{_BRACKETS[found[1]][1]}", text)
+
+
+def with_long_powers(text: str) -> str:
+    """`e^2x` as `e^{2x}`, which some mean by it. LaTeX and `as_latex` read the square of e, times x."""
+    return text if "\\" in text else _OPEN_POWER.sub(r"^{\1}", text)
 
 
 def as_latex(text: str) -> str:

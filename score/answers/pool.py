@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from score.answers.mathematics import MathWorker
-from score.answers.notation import as_latex
+from score.answers.notation import as_latex, with_long_powers
 from score.answers.rules import LONGEST, equal_by_rule
 from score.answers.text import clean, has_word, ungrouped
 
@@ -90,6 +90,9 @@ class Equivalence:
             if same:
                 return Match(True, "math-verify")
             unknown = unknown or same is None or _may_hide_more(reference, candidate)
+            other = as_latex(with_long_powers(clean(answer)))
+            if not unknown and other != candidate:
+                unknown = await loop.run_in_executor(self._threads, self._ask, reference, other) is not False
             decided_by = "math-verify"
         return Match(None, "undecided") if unknown else Match(False, decided_by)
 

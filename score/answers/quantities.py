@@ -1,6 +1,7 @@
 r"""Numbers and quantities: `\frac{3}{4}`, `1\frac45`, `2 million`, `third`, `7 miles`, `15\mbox{ cm}^2`, `\$36`."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -39,7 +40,7 @@ _TABLE = {
     "time": "s sec second 秒=1 ms millisecond=1/1000 min minute 分钟=60 h hr hour 小时=3600 day=86400 week=604800",
     "year": "year yr 年=1 decade=10 century centurie=100 month=1/12",
     "mass": "kg kilogram=1 g gram=1/1000 mg milligram=1/1000000 lb pound=45359237/100000000 t ton tonne=1000",
-    "volume": "l liter litre=1 ml milliliter millilitre=1/1000",
+    "volume": "l liter litre=1/1000 ml milliliter millilitre=1/1000000",  # of a cubic metre
     "frequency": "hz hertz=1 khz kilohertz=1000 mhz megahertz=1000000 ghz gigahertz=1000000000",
     "angle": r"^\circ degree deg=1",
     "share": "% percent percentage=1",
@@ -122,7 +123,8 @@ def unit(text: str) -> tuple[Fraction, tuple[tuple[str, int], ...]] | None:
             return None
         sign = -1 if position else 1
         factor *= known[1] ** (sign * power)
-        powers[known[0]] = powers.get(known[0], 0) + sign * power
+        dimension, power = ("length", 3 * power) if known[0] == "volume" else (known[0], power)
+        powers[dimension] = powers.get(dimension, 0) + sign * power
     return factor, tuple(sorted(powers.items()))
 
 
@@ -146,9 +148,23 @@ def quantity(text: str) -> Quantity | None:
     return None if measured is None or value is None else Quantity(value, *measured)
 
 
-def same_number(reference: Fraction, answer: Fraction, tolerance: Fraction = Fraction(1, 10**9)) -> bool:
-    """Equal up to the rounding noise of floats (1e-9 relative), so that 0.1 + 0.2 is 0.3 and 1/3 is not 0.333."""
+def close(reference: Fraction, answer: Fraction, tolerance: Fraction) -> bool:
+    """Equal up to a part of the larger one."""
     return abs(reference - answer) <= tolerance * max(abs(reference), abs(answer))
+
+
+def same_number(reference: Fraction, answer: Fraction) -> bool:
+    """Equal up to the rounding noise of floats (1e-9 relative), so that 0.1 + 0.2 is 0.3 and 1/3 is not 0.333. Whole
+    numbers are exact."""
+    if reference.denominator == answer.denominator == 1:
+        return reference == answer
+    return close(reference, answer, Fraction(1, 10**9))
+
+
+def _factors(units: Iterable[tuple[str, Fraction]], dimension: str, power: int) -> set[Fraction]:
+    """What the units of a kind are in base units; litres are of one kind with cubes of a length."""
+    kinds = {dimension: power} | ({"volume": 1} if (dimension, power) == ("length", 3) else {})
+    return {factor ** kinds[kind] for kind, factor in units if kind in kinds}
 
 
 def _units_named(question: str) -> set[tuple[str, Fraction]]:
@@ -164,23 +180,25 @@ def same_quantity(reference: Quantity, answer: Quantity, question: str = "") -> 
     if reference.unit and answer.unit:
         left, right = reference.value * reference.factor, answer.value * answer.factor
         if reference.unit == answer.unit:
-            rounded = reference.factor != answer.factor and same_number(left, right, Fraction(1, 100))
+            rounded = reference.factor != answer.factor and close(left, right, Fraction(1, 100))
             same = same_number(left, right)
             return (
                 None if rounded and not same else same
             ), "unit"  # 7 miles and 11.3 km: the judge knows what is asked
-        if {kind for kind, _ in reference.unit + answer.unit} == {"celsius", "fahrenheit"}:
+        kinds = {kind for kind, _ in reference.unit + answer.unit}
+        # degrees may be those of a temperature; a year has 365 days, or 366, and a month 28 to 31
+        if kinds <= {"celsius", "fahrenheit", "angle"} or {"time", "year"} <= kinds:
             return None, "unit"
         # `5 min` read as minutes might be metres to someone else: the judge sees both
         return (None if same_number(reference.value, answer.value) else False), "unit"
     measured, bare = (reference, answer) if reference.unit else (answer, reference)
     (dimension, power), *others = measured.unit
-    named = {factor**power for kind, factor in _units_named(question) if kind == dimension}
+    named = _factors(_units_named(question), dimension, power)
     if same_number(measured.value, bare.value):
         return (None if named and not others and measured.factor not in named else True), "unit"
     if others or not measured.value or not bare.value:
         return False, "unit"
-    convertible = {factor**power for kind, factor in UNITS.values() if kind == dimension}
+    convertible = _factors(UNITS.values(), dimension, power)
     ratio = bare.value / measured.value
     if dimension == "share":
         return same_number(ratio, Fraction(1, 100)), "percent"

@@ -9,40 +9,63 @@ from fractions import Fraction
 from score.answers.choices import same_choice
 from score.answers.dates import date, other_hours, same_date
 from score.answers.names import same_name
-from score.answers.quantities import SCALES, number, quantity, same_number, same_quantity
+from score.answers.quantities import SCALES, WORDS, close, number, quantity, same_quantity
 from score.answers.text import clean, plain_text, same_text
 
 LONGEST = 2000  # characters; in longer answers only the text is compared
-_BASE = re.compile(r"\(?(\d[\dA-F]*)\)?_\{?(?:\(?)(\d{1,2}|ten|two)\)?\}?")
+_BASE_WORDS = "two three four five six seven eight nine ten eleven twelve sixteen".split()
+_BASE = re.compile(rf"\(?(\d[\dA-F]*)\)?_\{{?(?:\(?)(\d{{1,2}}|{'|'.join(_BASE_WORDS)})\)?\}}?")
 _YES_NO = {"yes": True, "no": False, "true": True, "false": False}
-_MONEY = re.compile(r"[$€£¥]|\b(?:dollars?|euros?|cents?|pounds?|yuan)\b", re.IGNORECASE)
+# "pounds" are not among them: they may be a weight.
+_MONEY = re.compile(r"(?<!\\)\\\$|[€£¥]|\b(?:dollars?|euros?|(?<!per )cents?|yuan|yen)\b", re.IGNORECASE)
+_DOLLARS = re.compile(r"\$\s?\.?\d")
+# A closing `$` stands behind its formula, without a space; in `$5 and $6` or `$5-$6` it would not, or a digit follows.
+_LATEX = re.compile(r"\\|\$(?=\S)[^$]*(?<=\S)\$(?!\d)")
 _LABEL = re.compile(r"(?:[^\W\d_]+\s+){0,5}[^\W\d_]+\s*(?::|=|\bis\b)\s*(?=\S)", re.IGNORECASE)
 
 
 def _may_be_rounded(left: Fraction, right: Fraction, reference: str, answer: str) -> bool:
     """The answer gives more decimals than the reference's two or more, or one of them is written as `2 million`."""
-    places = re.search(r"\.(\d{2,})\D*$", clean(reference))
-    if places is not None and round(right, len(places[1])) == left:
+    places = _decimals(reference)
+    if places >= 2 and abs(left - right) <= Fraction(1, 2 * 10**places):
         return True
     in_words = any(scale in (reference + answer).casefold() for scale in SCALES)
-    return in_words and same_number(left, right, Fraction(1, 20))
+    return in_words and close(left, right, Fraction(1, 20))
 
 
-def _in_cents(left: Fraction, right: Fraction, reference: str, question: str) -> bool:
-    """An amount of money, given to the cent by the reference and further by the answer."""
-    to_the_cent = re.search(r"\.\d\d\D*$", clean(reference)) is not None
-    return to_the_cent and _MONEY.search(question) is not None and abs(left - right) <= Fraction(1, 200)
+def _decimals(text: str) -> int:
+    found = re.search(r"\.(\d+)\D*$", clean(text))
+    return len(found[1]) if found else 0
 
 
-def _same_in_base(reference: str, answer: str) -> bool | None:
-    r"""`52_8` against `52_{8}`; against a bare `52` only the digits are compared, as the base was asked for."""
+def _about_money(question: str) -> bool:
+    """It names a currency; a bare `$` counts before a number, unless the question uses it for formulas."""
+    if _MONEY.search(question):
+        return True
+    return _DOLLARS.search(question) is not None and _LATEX.search(question) is None
+
+
+def _in_cents(left: Fraction, right: Fraction, reference: str, answer: str, question: str) -> bool:
+    """An amount of money, given to the cent by the reference and further by the answer, which rounds to it."""
+    further = _decimals(reference) == 2 < _decimals(answer)
+    return further and abs(left - right) < Fraction(1, 200) and _about_money(question)
+
+
+def _same_in_base(reference: str, answer: str) -> tuple[bool | None, str] | None:
+    r"""`52_8` against `52_{8}`; against a bare `52` only the digits are compared, as the base was asked for. One value
+    in two bases is left to the judge, who reads which one is wanted. None where this rule does not apply."""
     left, right = _BASE.fullmatch(clean(reference).replace(" ", "")), _BASE.fullmatch(clean(answer).replace(" ", ""))
     if left is None:
         return None
-    if right is not None:
-        return left.groups() == right.groups()
-    digits = clean(answer)
-    return (digits == left[1] or None) if digits.isalnum() else None
+    if right is None:
+        return (True, "base") if clean(answer) == left[1] else None
+    bases = [int(found[2]) if found[2].isdecimal() else WORDS[found[2]] for found in (left, right)]
+    try:
+        values = [int(found[1], base) for found, base in zip((left, right), bases, strict=True)]
+    except ValueError:  # a digit that the base does not have, or no base
+        return None
+    same = values[0] == values[1]
+    return (None if same and bases[0] != bases[1] else same), "base"
 
 
 def equal_by_rule(reference: str, answer: str, question: str = "") -> tuple[bool | None, str]:
@@ -61,14 +84,14 @@ def equal_by_rule(reference: str, answer: str, question: str = "") -> tuple[bool
         return chosen, "choice"
     based = _same_in_base(reference, answer)
     if based is not None:
-        return based, "base"
+        return based
     expected, given = date(reference), date(answer)
     if expected and given and (expected[1] or given[1]):
         return same_date(expected, given), "date"
     left, right = quantity(reference), quantity(answer)
     if left is not None and right is not None:
         decision, rule = same_quantity(left, right, question)
-        if decision is False and rule == "number" and _in_cents(left.value, right.value, reference, question):
+        if decision is False and rule == "number" and _in_cents(left.value, right.value, reference, answer, question):
             return True, "cents"
         if decision is False and rule == "number" and _may_be_rounded(left.value, right.value, reference, answer):
             return None, "rounding"

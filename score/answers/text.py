@@ -28,6 +28,11 @@ _MANGLED = {
     "\\operatorname{acos}": "\\arccos", "\\operatorname{asin}": "\\arcsin", "\\operatorname{atan}": "\\arctan",
     "\\qquad": " ", "\\quad": " ",
 }  # fmt: skip
+_RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ"
+_LOWERED = "₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙᵢ"
+_SCRIPTS = re.compile(f"([{_RAISED}]+)(?![ʰ-ʸᴬ-ᵡ])|([{_LOWERED}]+)(?![ₐ-ₜᵢ-ᵪ])")  # not the `ⁿ` of `2ⁿᵈ`
+_TYPED = str.maketrans(_RAISED + _LOWERED, 2 * "0123456789+-()ni")
+_INDEX = re.compile(r"((?<![a-zA-Z])[a-zA-Z]|[A-Z][a-z]?)_(?:\{(\d+)\}(?!\d)|(\d+))")
 _SIGNS = re.compile(r"[\\^_+=<>{}()\[\]|/*!\d-]")  # of mathematics
 _QUOTES = "\"'“”‘’`"
 _SPACED = {"%": "%", "$": "$", ",": "", "!": "", "&": "&"}  # what stays of an escaped sign; others are spaces
@@ -73,10 +78,19 @@ def ungrouped(text: str) -> str:
     return _GROUPED.sub(joined, text)
 
 
+def _with_scripts(text: str) -> str:
+    """`5²` as `5^{2}` and `52₈` as `52_{8}`; Unicode's compatible form would be `52` and `528`."""
+
+    def typed(found: re.Match[str]) -> str:
+        return f"{'^' if found[1] else '_'}{{{found[0].translate(_TYPED)}}}"
+
+    return text if text.isascii() else _SCRIPTS.sub(typed, text)
+
+
 @lru_cache(maxsize=512)  # the rules that a comparison tries all begin with it: some 30 times for two answers
 def clean(text: str) -> str:
     r"""The bare answer: without `\boxed`, `$`, `\text{...}` wrappers, outer spaces and a closing full stop."""
-    text = with_backslashes(unicodedata.normalize("NFKC", text))
+    text = with_backslashes(unicodedata.normalize("NFKC", _with_scripts(text)))
     for form, plain in _MANGLED.items():
         text = text.replace(form, plain)
     text = unbox(text)
@@ -102,12 +116,22 @@ def has_word(text: str) -> bool:
     return re.search(r"(?<![\\a-zA-Z])(?!(?:or|and)\b)[^\W\d_]{2,}", text) is not None
 
 
+def _indexed(text: str) -> str:
+    r"""`CO_2` and `x_{12}` as they are typed without an index, `CO2` and `x12`; `\log_2` and `file_1` stay."""
+    return _INDEX.sub(r"\1\2\3", text) if "_" in text else text
+
+
 def plain_text(text: str) -> str:
     """The answer in lower case, with single spaces, without articles and outer punctuation (as SQuAD compares)."""
-    text = ungrouped(clean(text)).casefold()
-    text = re.sub(r"[\"“”`,;:*]|''", " ", text)
-    text = re.sub(
-        r"(?<!\d)\.|(?<=\d)\.(?!\d)|(?<=\w)[?!](?=\s|$)|(?<!\w)['‘’]|['‘’](?!\w)|(?<=[^\W\d_])['’](?=\w)", "", text
+    text = _indexed(ungrouped(clean(text))).casefold()
+    if ":" in text:
+        text = re.sub(r"(?<=\d)\s*:\s*(?=\d)", ":", text)
+        text = re.sub(r"(?<!\d):|:(?=\s|$)", " ", text)
+    text = re.sub(r"[\"“”`,;*]|''", " ", text)
+    text = re.sub(  # not the dot of `.5`, nor the factorials `5!` and `n!`
+        r"\.(?!\d)|(?<=\w)\?(?=\s|$)|(?<=[^\W\d_]{2})!(?=\s|$)|(?<!\w)['‘’]|['‘’](?!\w)|(?<=[^\W\d_])['’](?=\w)",
+        "",
+        text,
     )
     return " ".join(re.sub(r"\b(?:an?|the)\s+(?=[^\W\d_]{2})|\bthe\s+(?=\S)", " ", text).split())
 
@@ -117,7 +141,9 @@ def formula(text: str) -> str:
 
     `x` and `X` are the same here; no reference that we know uses both cases of a letter.
     """
-    text = re.sub(r"\\[a-zA-Z]+|[A-Z]", lambda found: found[0] if found[0][0] == "\\" else found[0].lower(), text)
+    text = re.sub(
+        r"\\[a-zA-Z]+|[A-Z]", lambda found: found[0] if found[0][0] == "\\" else found[0].lower(), _indexed(text)
+    )
     text = re.sub(r"(?<![\w])\s+|\s+(?![\w])", "", " ".join(ungrouped(text).split()))
     return re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
 

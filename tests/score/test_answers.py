@@ -49,11 +49,42 @@ def equivalence() -> Iterator[Equivalence]:
         ("3,384,569", "3.4 million", None),
         ("3,384,569", "2 million", False),
         ("5!", "5", None),
+        ("5 ways", "5! ways", None),
+        ("n ways", "n! ways", None),
+        ("It is Paris", "It is Paris!", True),
+        ("5 km", ".5 km", False),
+        ("0.5 km", ".5 km", True),
+        ("2 1 ratio", "2:1 ratio", None),
+        ("2:1 ratio", "2 : 1 ratio.", True),
+        ("Chapter 5: the end", "chapter 5 the end", True),
+        ("1099511627776", "1099511627775", False),
+        ("1099511627776", "1099511627776.0", True),
+        ("52", "5²", None),
+        ("5^2", "5²", True),
+        ("x^2+1", "x²+1", True),
+        ("10^{-5}", "10⁻⁵", True),
+        ("2^{n+1}", "2ⁿ⁺¹", True),
+        ("2nd", "2ⁿᵈ", True),
+        ("15 cm^2", "15 cm²", True),
+        ("52_8", "52₈", True),
+        ("528", "52₈", None),
+        ("H2O", "H₂O", True),
+        ("H_2O", "H₂O", True),
+        ("the gas CO2", "the gas CO₂", True),
+        ("CaCl_2", "CaCl₂", True),
+        ("x_{12}", "x12", True),
+        ("file_1", "file1", None),
+        (r"\log_2 8", r"\log2 8", None),
         ("a+5", "+5", None),
         ("U.S.A.", "USA", True),
         ("yes", "No.", False),
         ("52_8", "52_{9}", False),
         ("52_8", "52_{8}", True),
+        ("101_2", r"101_{\text{two}}", True),
+        ("101_{ten}", "101_{10}", True),
+        ("101_2", "0101_2", True),
+        ("101_2", "5_{8}", None),
+        ("101_2", "102_2", None),
     ],
 )
 def test_rules_decide_or_say_that_they_cannot(reference: str, answer: str, expected: bool | None) -> None:
@@ -94,9 +125,42 @@ def test_one_name_in_two_forms_is_told_where_the_words_say_so(
 
 
 @pytest.mark.parametrize(
+    ("reference", "answer", "question", "expected"),
+    [
+        ("0.25", "0.254", "It costs $5 and $6. How much is a bite?", True),
+        ("0.25", "0.254", r"It costs \$5, with $x$ bites. How much is a bite?", True),
+        ("0.25", "0.254", "How many euros is a bite?", True),
+        ("0.25", "0.254", "Find the value of $x$ such that $4x=1$, as a decimal.", None),
+        ("0.25", "0.254", "Divide $5$ by $20$.", None),
+        ("0.25", "0.254", r"Solve \(4x=1\) for $5", None),
+        ("0.25", "0.254", "Which share, in per cent?", None),
+        ("0.25", "0.254", "How many pounds does it weigh?", None),
+        ("0.25", "0.255", "How many dollars is a bite?", None),
+        ("0.25", "0.245", "How many dollars is a bite?", None),
+        ("0.33", "1/3", "How many dollars is a bite?", None),
+        ("0.25", "0.3", "How many dollars is a bite?", False),
+    ],
+)
+def test_further_decimals_are_right_only_in_a_question_about_money(
+    reference: str, answer: str, question: str, expected: bool | None
+) -> None:
+    assert equal_by_rule(reference, answer, question)[0] is expected
+
+
+@pytest.mark.parametrize(
     ("reference", "answer", "expected"),
     [
         ("x^2+1", "1+x^2", True),
+        ("x^{2}yz", "z*x^2y", True),
+        ("x^{2y}", "x^(2y)", True),
+        ("x^{2y+1}", "x^2y+1", False),
+        ("2e^{2x}", "2*e^2x", None),
+        ("e^{2x}", "e^3x", False),
+        ("e^{-x}+1", "1+e^-x", True),
+        ("2^{12}x", "x*2^12", True),
+        (r"\sqrt{x}", "x**0.5", True),
+        (r"2^{\sqrt{3}}", "2**sqrt(3)", True),
+        (r"x^{\pi}", "x**pi", True),
         (r"\sqrt{2}", "1.41", False),
         (r"\begin{pmatrix}1 & 2\end{pmatrix}", r"\left[\begin{matrix}1 & 2\end{matrix}\right]", True),
         ("100", "100 widgets", None),
@@ -158,6 +222,16 @@ def test_mathematics_is_compared_in_a_worker(
         (r"50\%", "51", "", False),
         (r"90^\circ", "90 degrees", "", True),
         ("20°C", "68°F", "", None),
+        ("20°C", "68 degrees", "", None),
+        ("1 L", "1000 cm^3", "", True),
+        ("1 g/mL", "1 g/cm^3", "", True),
+        ("2 L", "1000 cubic centimeters", "", False),
+        ("1 L", "1000", "", None),
+        ("8", "8 m^3", "How many liters does it hold?", None),
+        ("1 year", "365 days", "", None),
+        ("1 month", "30 days", "", None),
+        ("24 months", "2 years", "", True),
+        ("5 weeks", "5 kg", "", None),
     ],
 )
 def test_units_convert_and_a_missing_one_is_the_one_asked_for(
@@ -210,6 +284,12 @@ def test_dates_are_compared_as_far_as_they_are_given(reference: str, answer: str
 
 def test_any_accepted_reference_will_do(equivalence: Equivalence) -> None:
     assert equivalence.equal_now(["NYC", "New York"], "the new york").equal is True
+
+
+def test_one_value_in_two_bases_is_left_to_the_judge(equivalence: Equivalence) -> None:
+    assert equivalence.equal_now(["101_2"], "5_8").equal is None
+    assert equivalence.equal_now(["101_2"], "6_8").equal is False
+    assert equivalence.equal_now(["101_2"], "102_2").equal is False
 
 
 RELEASE = (
