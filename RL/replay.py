@@ -4,8 +4,8 @@
   Above `unscored_limit` (a share of the step's rollouts) training stops instead of learning from noise. Rows whose
   prefix prints something else than recorded move no weight either; they are a matter of the data and do not stop it.
 - With `credit: key_turn` and `two_parts` what a rollout's key turn earned is put at the end of that turn (`advantage`).
-- With `filter_groups` a group that has an unscored rollout is never replaced, or the limit would not see it; the tokens
-  of those that are replaced count.
+- With `filter_groups` a group is not replaced if the limit has to see an unscored rollout of it; the tokens of those
+  that are replaced count.
 - A rollout that failed with an unexpected error stops training: it is a bug, not a 0.
 - Shares of tiers and deciding layers, key-step hits, final accuracy and tokens go into verl's loggers.
 - verl polls every 2 s, which on a small model is longer than the step: `poll_interval` is a setting.
@@ -46,6 +46,16 @@ FIELDS = ["rm_scores", "response_mask", "extra_fields"]
 def uid_of(key: str) -> str:
     """The prompt of a rollout's key in the transfer queue, `{uid}_{session}_{index}`."""
     return key.rsplit("_", 2)[0]
+
+
+def answers_in(data: TensorDict) -> list[dict[str, Any]]:
+    """The reward function's answers (`reward.entry.compute_score`) in the queue's `extra_fields`."""
+    return [getattr(fields, "data", fields)["reward_extra_info"] for fields in data["extra_fields"]]
+
+
+def failed_to_score(info: dict[str, Any]) -> bool:
+    """Is the rollout unscored for another reason than its data (a prefix that differs)?"""
+    return bool(info["unscored"] and not info["prefix_differs"])
 
 
 def group_means(uids: list[str], scores: np.ndarray, unscored: np.ndarray) -> np.ndarray:
@@ -178,29 +188,30 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
 
     def _infos(self, keys: list[str], partition_id: str) -> list[dict[str, Any]]:
         """The reward function's answers for these rollouts."""
-        data = tq.kv_batch_get(keys=keys, partition_id=partition_id, select_fields=["extra_fields"])
-        return [getattr(fields, "data", fields)["reward_extra_info"] for fields in data["extra_fields"]]
+        if not keys:
+            return []
+        return answers_in(tq.kv_batch_get(keys=keys, partition_id=partition_id, select_fields=["extra_fields"]))
 
     def _dapo_filtered_keys(self, partition_id: str) -> tuple[set[str], Counter[float]]:
         uids, _ = super()._dapo_filtered_keys(partition_id)
         known = self._dapo_classification_cache[partition_id]
         keys = [key for key in self.partitions[partition_id] if uid_of(key) in uids]
-        for key, info in zip(keys, self._infos(keys, partition_id) if keys else [], strict=True):
-            if info["unscored"] and not info["prefix_differs"]:
+        for key, info in zip(keys, self._infos(keys, partition_id), strict=True):
+            if failed_to_score(info):
                 known[uid_of(key)] = None  # verl's word for a group that stays
         left = {uid: known[uid] for uid in uids if known[uid] is not None}
         return set(left), Counter(left.values())
 
     def _clear_groups(self, partition_id: str, uids: set[str]) -> None:
         keys = [key for key in self.partitions[partition_id] if uid_of(key) in uids]
-        self._replaced_tokens += sum(i["generated_tokens"] for i in (self._infos(keys, partition_id) if keys else []))
+        self._replaced_tokens += sum(info["generated_tokens"] for info in self._infos(keys, partition_id))
         super()._clear_groups(partition_id, uids)
 
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict[str, Any]]:
         """verl's contract: a batch's keys, and metrics."""
         batch, metrics = super().sample(global_steps, partition_id, batch_size)
         data = tq.kv_batch_get(keys=batch.keys, partition_id=partition_id, select_fields=FIELDS)
-        infos = [getattr(fields, "data", fields)["reward_extra_info"] for fields in data["extra_fields"]]
+        infos = answers_in(data)
         if partition_id != "train":
             # verl has saved this step before it validates it, and hands over all of validation at once.
             self._keep(global_steps, infos)
@@ -210,7 +221,7 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         unscored = np.array([bool(info["unscored"]) for info in infos])
         scores = np.array([float(tokens.sum()) for tokens in token_scores])
         if unscored.any():
-            self._check(np.array([bool(i["unscored"] and not i["prefix_differs"]) for i in infos]), infos)
+            self._check(np.array([failed_to_score(info) for info in infos]), infos)
             scores = group_means(uids, scores, unscored)
         if unscored.any() or self.credit != "rollout":
             by_key = key_rewards(uids, infos, unscored)

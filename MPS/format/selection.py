@@ -2,9 +2,9 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from format.settings import FormatSettings
 
@@ -22,18 +22,20 @@ def for_sft(question: str, share: float, seed: int) -> bool:
 def taken_by_sft(settings: FormatSettings) -> set[bytes]:
     """Questions that these settings give to RL and that SFT's file holds all the same, from another seed or share;
     none, if both were made with one config. So memory does not grow with SFT's file."""
-    if not settings.sft.output.is_file():
-        return set()
-    questions = (row["conversations"][0]["value"] for _, row in read_json_array(settings.sft.output))
-    return {fingerprint(text) for text in questions if not for_sft(text, settings.sft_share, settings.seed)}
+    return _misplaced(settings, settings.sft.output, lambda row: row["conversations"][0]["value"], is_sfts=True)
 
 
 def taken_by_rl(settings: FormatSettings) -> set[bytes]:
     """Questions that these settings give to SFT and that RL's file holds all the same."""
-    if not settings.rl.output.is_file():
+    return _misplaced(settings, settings.rl.output, lambda row: row["prompt"][0]["content"], is_sfts=False)
+
+
+def _misplaced(settings: FormatSettings, path: Path, question: Callable[[Any], str], is_sfts: bool) -> set[bytes]:
+    """The fingerprints of a file's questions that these settings give to the other phase; none without the file."""
+    if not path.is_file():
         return set()
-    questions = (row["prompt"][0]["content"] for _, row in read_json_array(settings.rl.output))
-    return {fingerprint(text) for text in questions if for_sft(text, settings.sft_share, settings.seed)}
+    asked = (question(row) for _, row in read_json_array(path))
+    return {fingerprint(text) for text in asked if for_sft(text, settings.sft_share, settings.seed) != is_sfts}
 
 
 def held_against(other: Literal["SFT", "RL"], path: Path, refused: int) -> str:
