@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from score import cli
-from score.errors import DataError, InterpreterError, JudgeError, ProviderError, TaskError, ToolError
+from score.errors import DataError, InterpreterError, JudgeError, ProviderError, ToolError
 from score.tasks import read_rows
 
 EXAMPLE = "cd RL && python reward_cli.py rollouts.jsonl"
@@ -87,7 +87,7 @@ class Measure:
             return {"reward": None, "tier": "malformed", "layer": None, "reason": str(row)}
         try:
             scored = await self.scorer.score(await self._info(number, row))
-        except (DataError, InterpreterError, ToolError, JudgeError, ProviderError, TaskError) as error:
+        except (DataError, InterpreterError, ToolError, JudgeError, ProviderError) as error:
             return {
                 "reward": None,
                 "tier": "unscored",

@@ -267,6 +267,10 @@ def main() -> int:
     seeds, regimes = options.seeds or plan.seeds, options.regimes or list(plan.steps)
     if missing := set(regimes) - plan.steps.keys():
         parser.error(f"--quick has no {' or '.join(missing)} regime")
+    if os.environ.get("FRESH") == "1":
+        # Each job would delete what the one before it has made.
+        folders = " ".join(str(run_folder(regime, seed)) for regime in regimes for seed in seeds)
+        parser.error(f"FRESH=1 is not for the study; to start over delete {folders}")
     output = outputs() / plan.name
     output.mkdir(parents=True, exist_ok=True)
     try:

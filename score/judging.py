@@ -10,7 +10,7 @@ from typing import Any
 from score.answers import Equivalence
 from score.answers.text import with_backslashes
 from score.dialogue import Message
-from score.errors import JudgeError
+from score.errors import JudgeError, TaskError
 from score.llm import Endpoint
 from score.quoting import quoted
 from score.trajectory import Verdict
@@ -114,7 +114,10 @@ class Judge:
         messages: list[Message] = [self._system, {"role": "user", "content": prompt}]
         said = ""
         for _ in range(ATTEMPTS):
-            completion = await endpoint.chat_json(messages, "verdict", SCHEMA, **self.sampling)
+            try:
+                completion = await endpoint.chat_json(messages, "verdict", SCHEMA, **self.sampling)
+            except TaskError as error:
+                raise JudgeError(f"there is no room for what was to be judged: {error}") from error
             said = completion.text
             read: Counter[str] = Counter()
             reply = None if completion.cut else json_object(said, read)

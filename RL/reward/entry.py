@@ -21,7 +21,7 @@ from reward.keyturn import key_turn_of, rendered
 from reward.sameness import same_step
 from reward.tiers import Evidence, KeyStep, Sameness, Score, score
 from score.answers import Equivalence
-from score.errors import JudgeError, ProviderError, TaskError
+from score.errors import JudgeError, ProviderError
 from score.judging import Judge
 from score.llm import Endpoint
 from score.settings import load_settings
@@ -93,8 +93,7 @@ class Scorer:
         )
 
     async def score(self, info: Mapping[str, Any]) -> Scored:
-        """Raises `JudgeError` or `ProviderError` where a judge is needed and gives no verdict, `TaskError` where what
-        it is to read is longer than its context."""
+        """Raises `JudgeError` or `ProviderError` where a judge is needed and gives no verdict."""
         episode, question, costs = info["episode"], info["question"], Costs()
         right, layer = None, "no answer"
         if episode["answer"] is not None:
@@ -157,7 +156,7 @@ async def compute_score(
     if reason is None:
         try:
             made = await _scorer(settings).score(extra_info)
-        except (JudgeError, ProviderError, TaskError) as error:
+        except (JudgeError, ProviderError) as error:
             reason = f"{error.kind}: {error}"
     if reason is not None:
         _log.warning("a rollout is unscored: %s", reason)

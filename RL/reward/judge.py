@@ -4,7 +4,7 @@ from pathlib import Path
 
 from reward.tiers import KeyStep
 from score.dialogue import Message, render_observation
-from score.errors import JudgeError
+from score.errors import JudgeError, TaskError
 from score.judging import json_object
 from score.llm import Endpoint
 from score.quoting import quoted
@@ -27,7 +27,10 @@ class StepJudge:
         prompt = f"Question:\n{question}\n\nStep A:\n{steps[0]}\n\nStep B:\n{steps[1]}"
         messages: list[Message] = [self._system, {"role": "user", "content": prompt}]
         for _ in range(ATTEMPTS):
-            reply = json_object((await self.endpoint.chat(messages)).text)
+            try:
+                reply = json_object((await self.endpoint.chat(messages)).text)
+            except TaskError as error:
+                raise JudgeError(f"there is no room for the steps to be compared: {error}") from error
             if reply is not None and isinstance(reply.get("same"), bool):
                 return bool(reply["same"])
         raise JudgeError(f"{self.endpoint} gave no readable verdict on a step in {ATTEMPTS} replies")

@@ -57,6 +57,9 @@ UNITS = {
 }
 
 
+DOLLAR = (("dollar", 1),)
+
+
 @dataclass(frozen=True)
 class Quantity:
     """An exact value; `unit` is () for a bare number, else ((dimension, power), ...); `factor` leads to base units."""
@@ -64,6 +67,10 @@ class Quantity:
     value: Fraction
     factor: Fraction = Fraction(1)
     unit: tuple[tuple[str, int], ...] = ()
+
+    def measured_as(self, other: "Quantity") -> bool:
+        """Are the two values of one unit, as far as is written?"""
+        return not (self.unit and other.unit) or (self.unit, self.factor) == (other.unit, other.factor)
 
 
 def _fraction(sign: str | None, whole: str | None, above: str, below: str) -> Fraction | None:
@@ -133,7 +140,7 @@ def quantity(text: str) -> Quantity | None:
     cleaned = ungrouped(clean(text))
     if (bare := number(cleaned)) is not None and "%" not in cleaned:
         money = "\\$" in text or text.count("$") == 1  # two of them enclose a formula
-        return Quantity(bare, unit=(("dollar", 1),)) if money else Quantity(bare)
+        return Quantity(bare, unit=DOLLAR) if money else Quantity(bare)
     if len(cleaned) > 2 * LONGEST_NUMBER or not (found := _LEADING.fullmatch(cleaned)):
         words = cleaned.casefold().split(" ", 1)
         if len(words) < 2 or words[0] not in WORDS or (measured := unit(words[1])) is None:

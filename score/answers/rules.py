@@ -9,7 +9,7 @@ from fractions import Fraction
 from score.answers.choices import same_choice
 from score.answers.dates import date, other_hours, same_date
 from score.answers.names import same_name
-from score.answers.quantities import SCALES, WORDS, close, number, quantity, same_quantity
+from score.answers.quantities import DOLLAR, SCALES, WORDS, Quantity, close, number, quantity, same_quantity
 from score.answers.text import clean, plain_text, same_text
 
 LONGEST = 2000  # characters; in longer answers only the text is compared
@@ -34,7 +34,7 @@ def _may_be_rounded(left: Fraction, right: Fraction, reference: str, answer: str
 
 
 def _decimals(text: str) -> int:
-    found = re.search(r"\.(\d+)\D*$", clean(text))
+    found = re.search(r"\.(\d+)\D*(?:[a-z]\s*\^\s*\{?[23]\}?)?$", clean(text))
     return len(found[1]) if found else 0
 
 
@@ -45,10 +45,11 @@ def _about_money(question: str) -> bool:
     return _DOLLARS.search(question) is not None and _LATEX.search(question) is None
 
 
-def _in_cents(left: Fraction, right: Fraction, reference: str, answer: str, question: str) -> bool:
+def _in_cents(left: Quantity, right: Quantity, reference: str, answer: str, question: str) -> bool:
     """An amount of money, given to the cent by the reference and further by the answer, which rounds to it."""
     further = _decimals(reference) == 2 < _decimals(answer)
-    return further and abs(left - right) < Fraction(1, 200) and _about_money(question)
+    money = DOLLAR in (left.unit, right.unit) or _about_money(question)
+    return further and abs(left.value - right.value) < Fraction(1, 200) and money
 
 
 def _same_in_base(reference: str, answer: str) -> tuple[bool | None, str] | None:
@@ -91,10 +92,11 @@ def equal_by_rule(reference: str, answer: str, question: str = "") -> tuple[bool
     left, right = quantity(reference), quantity(answer)
     if left is not None and right is not None:
         decision, rule = same_quantity(left, right, question)
-        if decision is False and rule == "number" and _in_cents(left.value, right.value, reference, answer, question):
-            return True, "cents"
-        if decision is False and rule == "number" and _may_be_rounded(left.value, right.value, reference, answer):
-            return None, "rounding"
+        if decision is False and left.measured_as(right):
+            if _in_cents(left, right, reference, answer, question):
+                return True, "cents"
+            if _may_be_rounded(left.value, right.value, reference, answer):
+                return None, "rounding"
         return decision, rule
     said = _YES_NO.get(plain_text(reference)), _YES_NO.get(plain_text(answer))
     if None not in said:

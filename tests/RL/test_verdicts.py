@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from reward import entry
+from reward.judge import StepJudge
+from reward.tiers import KeyStep
 from rl_settings import RLSettings
 
 from score.errors import JudgeError
-from score.llm import Endpoints, EndpointSettings
+from score.llm import Endpoint, Endpoints, EndpointSettings
 from score.verdicts import CLAIM_S, Costs, Verdicts
 from tests.moody_server import Mood, MoodyServer, completion
 
@@ -111,7 +113,15 @@ def test_a_judge_without_a_verdict_leaves_the_rollout_unscored(mood: Mood) -> No
     made = computed(RLSettings(endpoints=Endpoints(reward=endpoint)))
     server.close()
     assert (made["unscored"], made["final_correct"], made["tier"]) == (1.0, None, "unscored")
-    assert made["unscored_reason"].startswith(("judge:", "provider:", "task:")) and made["judge_calls"] == 0.0
+    assert made["unscored_reason"].startswith(("judge:", "provider:")) and made["judge_calls"] == 0.0
+
+
+def test_steps_longer_than_the_judges_context_are_not_compared() -> None:
+    server = MoodyServer([Mood(400, body=TOO_LONG)])
+    judge = StepJudge(Endpoint("reward", EndpointSettings(base_url=server.address, model="m")))
+    with pytest.raises(JudgeError, match="no room for the steps"):
+        run(lambda: judge.same("q", KeyStep("a"), KeyStep("b")))
+    server.close()
 
 
 @pytest.mark.parametrize("turns, hit", [(1, None), (0, 0.0)], ids=["a plan that nobody compared", "no key turn"])

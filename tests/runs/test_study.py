@@ -92,6 +92,16 @@ def test_what_depends_on_a_failure_is_not_tried_and_the_rest_is(
     assert (folder / "easy_seed0" / "log" / "try_broken.log").read_text() == "why\n"
 
 
+def test_a_study_does_not_let_each_job_start_over(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FRESH", "1")
+    monkeypatch.setattr(sys, "argv", ["study.py", "--seeds", "2", "--regimes", "easy"])
+    with pytest.raises(SystemExit):
+        study.main()
+    assert str(study.run_folder("easy", 2)) in capsys.readouterr().err and not (outputs / "study").exists()
+
+
 @pytest.mark.parametrize("regime", study.REGIMES)
 def test_the_folder_of_a_run_is_the_one_of_the_shell_scripts(outputs: Path, regime: str) -> None:
     script = f"source runs/miniature.sh; run_folder {regime} 3; echo $RUN"

@@ -232,6 +232,16 @@ def test_mathematics_is_compared_in_a_worker(
         ("1 month", "30 days", "", None),
         ("24 months", "2 years", "", True),
         ("5 weeks", "5 kg", "", None),
+        # rounded beside a unit: as without one
+        (r"\$0.25", "0.254", "", True),
+        (r"\$0.25", "0.256", "", False),
+        ("0.25 m", "0.254", "", None),
+        ("0.25 m", "0.254 m", "", None),
+        ("0.25 m", "0.254 cm", "", False),
+        ("3.14 cm^2", "3.1416 square cm", "", None),
+        ("3.14 cm^2", "3.15 cm^2", "", False),
+        ("12.35%", "12.346", "", None),
+        (r"\$2 million", r"\$2,050,000", "", None),
     ],
 )
 def test_units_convert_and_a_missing_one_is_the_one_asked_for(

@@ -12,6 +12,7 @@ from score.judging import Judge, json_object
 from score.llm import Endpoint, EndpointSettings
 from score.trajectory import Verdict
 from tests.chat_server import ChatServer
+from tests.moody_server import Mood, MoodyServer
 
 Served = Callable[..., ChatServer]
 
@@ -83,6 +84,13 @@ def test_a_verdict_that_the_limit_of_tokens_cut_is_asked_again_and_then_unscored
                 verdict(["Oslo"], "somewhere in Norway", server.address)
         assert len(server.asked) == 2
         server.close()
+
+
+def test_what_is_longer_than_the_judges_context_is_unscored() -> None:
+    server = MoodyServer([Mood(400, body=b'{"error": {"message": "long", "code": "context_length_exceeded"}}')])
+    with pytest.raises(JudgeError, match="no room for what was to be judged"):
+        verdict(["Oslo"], "somewhere in Norway", server.address)
+    server.close()
 
 
 def test_without_a_model_the_undecidable_is_unscored() -> None:
