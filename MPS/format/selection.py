@@ -2,14 +2,14 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from format.settings import FormatSettings
 
+from score.contamination import read_questions
 from score.errors import DataError
-from score.json_stream import read_json_array
 from score.questions import draw, fingerprint, normalised
 from score.recorded import Recorded, read_recorded
 
@@ -22,19 +22,19 @@ def for_sft(question: str, share: float, seed: int) -> bool:
 def taken_by_sft(settings: FormatSettings) -> set[bytes]:
     """Questions that these settings give to RL and that SFT's file holds all the same, from another seed or share;
     none, if both were made with one config. So memory does not grow with SFT's file."""
-    return _misplaced(settings, settings.sft.output, lambda row: row["conversations"][0]["value"], is_sfts=True)
+    return _misplaced(settings, settings.sft.output, is_sfts=True)
 
 
 def taken_by_rl(settings: FormatSettings) -> set[bytes]:
     """Questions that these settings give to SFT and that RL's file holds all the same."""
-    return _misplaced(settings, settings.rl.output, lambda row: row["prompt"][0]["content"], is_sfts=False)
+    return _misplaced(settings, settings.rl.output, is_sfts=False)
 
 
-def _misplaced(settings: FormatSettings, path: Path, question: Callable[[Any], str], is_sfts: bool) -> set[bytes]:
+def _misplaced(settings: FormatSettings, path: Path, is_sfts: bool) -> set[bytes]:
     """The fingerprints of a file's questions that these settings give to the other phase; none without the file."""
     if not path.is_file():
         return set()
-    asked = (question(row) for _, row in read_json_array(path))
+    asked = (question.text for question in read_questions([path]))
     return {fingerprint(text) for text in asked if for_sft(text, settings.sft_share, settings.seed) != is_sfts}
 
 

@@ -34,9 +34,9 @@ from pydantic import Field  # noqa: E402
 from rl_rows import Row, Turn, read  # noqa: E402
 
 from score import cli  # noqa: E402
+from score.contamination import read_questions  # noqa: E402
 from score.errors import DataError, SettingsError  # noqa: E402
 from score.interpreter import Interpreter, InterpreterSettings  # noqa: E402
-from score.json_stream import read_json_array  # noqa: E402
 from score.questions import draw, fingerprint  # noqa: E402
 from score.settings import Strict, load_settings  # noqa: E402
 from score.tasks import read_tasks  # noqa: E402
@@ -112,8 +112,7 @@ def taken(settings: ParquetSettings, validation: list[Row]) -> dict[bytes, str]:
     """Questions that training may not have, and why, by their fingerprints."""
     found = {fingerprint(row.question): "validation asks the question" for row in validation}
     if settings.sft is not None and settings.sft.is_file():
-        for _, row in read_json_array(settings.sft):
-            found[fingerprint(row["conversations"][0]["value"])] = "SFT used the question"
+        found |= {fingerprint(one.text): "SFT used the question" for one in read_questions([settings.sft])}
     elif settings.sft is not None:
         print(f"sft: {settings.sft} does not exist, so nothing is held against it", file=sys.stderr)
     return found
