@@ -7,8 +7,9 @@
 # Every stage leaves its output under output/miniature/seed$SEED and is skipped when it is complete; a stage that was
 # interrupted goes on where it stopped. FRESH=1 starts over. runs/study.py uses REGIME=easy and hard, which take students
 # that are right so much of the time (regime.sh; hard with problems of 6 to 8 steps in place of 2 to 5) and write to
-# easy_seed$SEED and hard_seed$SEED, and UNTIL, which names the last stage to run. Nothing here is particular to the
-# miniature but the configs under configs/miniature, the expert that plays the teacher, and the server that plays vLLM.
+# easy_seed$SEED and hard_seed$SEED (quick_seed$SEED in its quick form, with fewer tasks to mentor), and UNTIL, which
+# names the last stage to run. Nothing here is particular to the miniature but the configs under configs/miniature, the
+# expert that plays the teacher, and the server that plays vLLM.
 set -euo pipefail
 { # bash reads the whole road before it starts, so the file may be edited while it runs
 cd "$(dirname "$0")/.."

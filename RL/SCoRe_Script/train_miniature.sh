@@ -5,7 +5,7 @@
 #   REGIME=hard STEPS=200 TEST_FREQ=20 bash RL/SCoRe_Script/train_miniature.sh long_horizon 1
 #
 # MODE: standard (default), long_horizon, sparse_reward, long_horizon_sparse, no_avoid. It needs the SFT student and
-# data/mps_rl.json of runs/cpu.sh with that seed and regime (demo, easy or hard), and leaves rl_MODE/ beside them (rl/ for
+# data/mps_rl.json of runs/cpu.sh with that seed and regime (demo, easy, hard or quick), and leaves rl_MODE/ beside them (rl/ for
 # standard): the student, and metrics.jsonl with a line per step. NAME=name leaves rl_name/ instead, for the same mode
 # under other settings. The same command goes on where a killed run stopped; FRESH=1 starts over.
 set -euo pipefail

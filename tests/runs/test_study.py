@@ -112,7 +112,7 @@ def test_the_folder_of_a_run_is_the_one_of_the_shell_scripts(outputs: Path, regi
 def test_the_shell_scripts_name_the_regimes_that_there_are(outputs: Path) -> None:
     script = "source runs/miniature.sh; run_folder harder 0"
     said = subprocess.run(["bash", "-euc", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert said.returncode == 2 and "demo, easy or hard" in said.stderr
+    assert said.returncode == 2 and "demo, easy, hard or quick" in said.stderr
     assert not (outputs / "miniature").exists()
 
 

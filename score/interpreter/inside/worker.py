@@ -22,11 +22,10 @@ import traceback
 import types
 from typing import Any
 
-from . import answers, processes, wire
+from . import answers, calls, processes, wire
 
 NAME = "<step {}>"
 LOOP_FAILED = 70  # exit code where the session's code broke the loop itself
-LONGEST_ANSWER = 1_000_000  # characters; the host cuts further
 _close, _dup2, _exit, _getpid, _kill = os.close, os.dup2, os._exit, os.getpid, os.kill
 _print, _compile, _exec, _isinstance, _str = print, compile, exec, isinstance, str
 _receive, _pack, _fork, _collect = wire.receive, wire.pack, processes.fork, processes.collect
@@ -38,16 +37,6 @@ _own_builtins = types.ModuleType("builtins")
 _own_builtins.__dict__.update(builtins.__dict__)
 _main = types.ModuleType("__main__")
 _main.__dict__["__builtins__"] = _own_builtins
-
-
-class ToolFailed(RuntimeError):
-    """What a session's code sees where a tool of the host failed."""
-
-
-ToolFailed.__name__ = ToolFailed.__qualname__ = "ToolError"
-ToolFailed.__module__ = "builtins"
-# What a call of a tool may raise: the code's own mistakes, and a failure of the tool.
-_RAISED = {"TypeError": TypeError, "RuntimeError": RuntimeError, "ToolError": ToolFailed}
 
 
 class Worker:
@@ -125,9 +114,9 @@ class Worker:
     def _start(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         self._enter(message["directory"])
         scope = self.main.__dict__
-        scope["final_answer_print"] = self.final_answer_print = self._final_answer_tool()
+        scope["final_answer_print"] = self.final_answer_print = calls.final_answer_tool(self)
         for name, description in message["tools"].items():
-            scope[name] = self._tool(name, description)
+            scope[name] = calls.host_tool(self, name, description)
         return {"op": "ready"}
 
     def _enter(self, directory: str) -> None:
@@ -273,47 +262,8 @@ class Worker:
         self._enter(message["directory"])
         return {"op": "ready"}
 
-    # --- tools ------------------------------------------------------------------------------------------------------
-
-    def _final_answer_tool(self) -> Any:
-        def final_answer_print(answer: Any) -> None:
-            """Print the answer and hand it in as the final one."""
-            text = _str(answer)
-            _print(text)
-            if self.answer is None:
-                self.answer = text[:LONGEST_ANSWER]
-
-        return final_answer_print
-
-    def _tool(self, name: str, description: str) -> Any:
-        def tool(*args: Any, **kwargs: Any) -> Any:
-            return self._call(name, args, kwargs)
-
-        tool.__name__ = tool.__qualname__ = name
-        tool.__doc__ = description
-        tool.__module__ = "__main__"
-        return tool
-
-    def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with self.lock:
-            if self.step is None:
-                raise ToolFailed(f"{name} can be called only during a step, from the session's own process")
-            if not self.output.closed:
-                self.output.flush()
-            call = _pack({"op": "tool", "id": self.step, "name": name, "args": args, "kwargs": kwargs})
-            if len(call) > wire.MAX_FRAME:
-                raise ToolFailed(f"the arguments of {name} are too long")
-            self.socket.sendall(call)
-            received = _receive(self.socket)
-        if received is None:
-            _exit(0)
-        answer = received[0]
-        if answer["error"] is None:
-            return answer["value"]
-        raise _RAISED[answer["raises"]](answer["error"])
-
 
 def _status_of(error: BaseException) -> str:
     if _isinstance(error, MemoryError):
         return "memory"
-    return "tool_error" if _isinstance(error, ToolFailed) else "error"
+    return "tool_error" if _isinstance(error, calls.ToolFailed) else "error"

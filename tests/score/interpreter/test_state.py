@@ -15,6 +15,17 @@ def test_variables_functions_lambdas_classes_and_generators_live_on(observe):
     assert seen == [NOTHING_PRINTED, "6 7 5 0 1 4", "30 9"]
 
 
+def test_a_fresh_session_holds_its_tools_and_nothing_else(observe):
+    (seen,) = observe(
+        "import linecache, os\nprint(sorted(name for name in globals() if not name.startswith('__')))\n"
+        "print([name for name in linecache.cache if name.startswith('<step')], os.listdir())\n"
+        "fds = os.listdir('/proc/self/fd')\nprint(len(fds))",
+        tools={"look": lambda query: ""},
+    )
+    # Input, output and errors, two sockets, the output file, and the folder that is being listed.
+    assert seen.splitlines() == ["['final_answer_print', 'linecache', 'look', 'os']", "['<step 1>'] []", "7"]
+
+
 def test_code_runs_as_the_main_program(observe):
     assert observe("if __name__ == '__main__':\n    print('main')") == ["main"]
 
