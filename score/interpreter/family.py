@@ -55,12 +55,15 @@ class Endpoints:
     to life, and the file in memory that it prints to."""
 
     def __init__(self) -> None:
-        main, self._main = socket.socketpair()
-        rescue, self._rescue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.channel, self.rescue = Channel(main), rescue
-        rescue.setblocking(False)
+        self._pair()
         self.output = os.memfd_create("output", os.MFD_CLOEXEC)
         fcntl.fcntl(self.output, fcntl.F_SETFL, os.O_APPEND | os.O_RDWR)
+
+    def _pair(self) -> None:
+        main, self._main = socket.socketpair()
+        self.rescue, self._rescue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel = Channel(main)
+        self.rescue.setblocking(False)
 
     @property
     def theirs(self) -> tuple[int, ...]:
@@ -71,6 +74,36 @@ class Endpoints:
         """Close our copies of their ends, so that we notice when they are gone."""
         self._main.close()
         self._rescue.close()
+
+    def renew(self) -> None:
+        """New sockets, to be sent to a new process; nothing that the old one still sends can arrive."""
+        self.channel.close()
+        self.rescue.close()
+        self._pair()
+
+    async def revive(self) -> bool:
+        """Give the snapshot a new socket, so that nothing that the old one still sends can arrive. False where the
+        step had harmed the snapshot."""
+        ours, theirs = socket.socketpair()
+        self.channel.close()
+        self.channel = Channel(ours)
+        try:
+            with theirs:
+                socket.send_fds(self.rescue, [b"live"], [theirs.fileno()])
+            await self.hear("ready")
+        except (OSError, InterpreterError):
+            return False
+        return True
+
+    async def hear(self, op: str) -> dict[str, Any]:
+        """A message of the sandbox itself. Raises `InterpreterError` where another comes, or none."""
+        try:
+            message = await self.channel.receive(asyncio.get_running_loop().time() + GRACE_S)
+        except (ChannelClosed, TimeoutError, wire.BrokenFrame) as error:
+            raise InterpreterError(f"the session's process is gone or silent: {error or 'no reply'}") from None
+        if message.get("op") != op:
+            raise InterpreterError(f"the session's process said {message.get('op')!r}, not {op!r}")
+        return message
 
     def close(self) -> None:
         self.sent()

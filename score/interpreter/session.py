@@ -6,14 +6,13 @@ import inspect
 import os
 import secrets
 import signal
-import socket
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from score.errors import InterpreterError
 from score.interpreter import output, tools
-from score.interpreter.channel import Channel, ChannelClosed
+from score.interpreter.channel import ChannelClosed
 from score.interpreter.family import GRACE_S, Endpoints, Family
 from score.interpreter.inside import wire
 from score.interpreter.result import STOPPED, Status, StepResult, TooMuch, checked_status, ending
@@ -184,7 +183,7 @@ class Session:
         if not self._settings.snapshots:
             self._lost = note or f"a step ended with {status}"
             return status, note
-        revived = report["snapshot"] and await self._revive()
+        revived = report["snapshot"] and await self._ends.revive()
         if report["snapshot"] and not revived:
             await self._kill(forget=True)
         if not revived:
@@ -200,31 +199,14 @@ class Session:
         message = {"op": "kill", "number": self._number, "forget": forget, "directory": self._directory}
         return await self._family.call(message)
 
-    async def _revive(self) -> bool:
-        """Give the snapshot a new socket, so that nothing that the old one still sends can arrive. False where the
-        step had harmed the snapshot."""
-        ours, theirs = socket.socketpair()
-        self._ends.channel.close()
-        self._ends.channel = Channel(ours)
-        try:
-            with theirs:
-                socket.send_fds(self._ends.rescue, [b"live"], [theirs.fileno()])
-            await self.hear("ready")
-        except (OSError, InterpreterError):
-            return False
-        return True
-
     async def _start_afresh(self) -> None:
         """A new process, with nothing of the old one but the private files."""
-        ours, theirs = socket.socketpair()
-        rescue, their_rescue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        rescue.setblocking(False)
-        self._ends.channel.close()
-        self._ends.rescue.close()
-        self._ends.channel, self._ends.rescue = Channel(ours), rescue
-        with theirs, their_rescue:
-            fds = (theirs.fileno(), their_rescue.fileno(), self._ends.output)
-            await self._family.call({"op": "start", "number": self._number, "directory": self._directory}, fds)
+        self._ends.renew()
+        try:
+            start = {"op": "start", "number": self._number, "directory": self._directory}
+            await self._family.call(start, self._ends.theirs)
+        finally:
+            self._ends.sent()
         await self.begin()
 
     # --- the start, copies, the end -----------------------------------------------------------------------------------
@@ -233,20 +215,11 @@ class Session:
         """Set up the fresh process at the other end. Raises `InterpreterError`."""
         described = {name: inspect.getdoc(tool) or "" for name, tool in self._tools.items()}
         try:
-            await self._ends.channel.send(wire.pack({"op": "start", "directory": self._directory, "tools": described}))
+            message = {"op": "start", "directory": self._directory, "tools": described}
+            await self._ends.channel.send(wire.pack(message))
         except ChannelClosed as error:
             raise InterpreterError(f"a session could not start: {error}") from None
-        await self.hear("ready")
-
-    async def hear(self, op: str) -> dict[str, Any]:
-        """A message of the sandbox itself. Raises `InterpreterError` where another comes, or none."""
-        try:
-            message = await self._ends.channel.receive(asyncio.get_running_loop().time() + GRACE_S)
-        except (ChannelClosed, TimeoutError, wire.BrokenFrame) as error:
-            raise InterpreterError(f"the session's process is gone or silent: {error or 'no reply'}") from None
-        if message.get("op") != op:
-            raise InterpreterError(f"the session's process said {message.get('op')!r}, not {op!r}")
-        return message
+        await self._ends.hear("ready")
 
     async def fork(self) -> "Session":
         """An independent copy of the live state, its private files included. Raises `InterpreterError`.
@@ -281,11 +254,11 @@ class Session:
                 asked = True
                 await self._ends.channel.send(wire.pack(request), ends.theirs)
                 ends.sent()
-                refused = (await self.hear("forked"))["error"]
+                refused = (await self._ends.hear("forked"))["error"]
                 answered = True
                 if refused:
                     raise InterpreterError(f"the session could not be forked: {refused}")
-                await copy.hear("ready")
+                await ends.hear("ready")
         except BaseException as error:
             self._family.members.discard(number)
             copy._closed = True
