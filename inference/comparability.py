@@ -1,6 +1,6 @@
 """May two runs be compared? What differs in their tasks and in how they were asked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from runs import ByKind, Runs
 from score.manifest import read_manifest
 from score.tasks import Task
 
+Asked = Mapping[str, dict[str, Any] | None]  # a result file's name -> how it was asked, None if nothing tells
 # What changes answers, as `inference_api.py` leaves it in the manifest's settings.
 SETTINGS = ("style", "max_steps", "max_tries", "samples", "search", "interpreter")
 
@@ -44,16 +45,30 @@ def warnings(by_kind: ByKind, runs: Runs) -> list[str]:
                     f"{kind}: {first} and {other} answered different tasks ({tasks[0]} and {tasks[1]}; ids, questions "
                     f"or references differ): only tasks of the same id are compared"
                 )
-    asked = {name: [how_asked(path) for path in paths] for name, paths in runs.items()}
+    asked = {name: {path.name: how_asked(path) for path in paths} for name, paths in runs.items()}
     for name, found in asked.items():
-        if None in found:
+        if None in found.values():
             said.append(f"{name}: no manifest says how it was sampled")
     for other in others:
-        left, right = [next((how for how in asked[name] if how), {}) for name in (first, other)]
-        for key in sorted(left.keys() & right.keys()):
-            if left[key] != right[key]:
-                said.append(f"{first} and {other} differ in {key}: {_difference(left[key], right[key])}")
+        differences: dict[str, list[str]] = {}  # the sentence -> the files that it is true of
+        for file, left, right in _side_by_side(asked[first], asked[other]):
+            for key in sorted(left.keys() & right.keys()):
+                if left[key] != right[key]:
+                    sentence = f"{first} and {other} differ in {key}: {_difference(left[key], right[key])}"
+                    differences.setdefault(sentence, []).append(file)
+        for sentence, files in differences.items():
+            of_some = f" ({', '.join(dict.fromkeys(files))})" if len(asked[first]) > 1 else ""
+            said.append(sentence + of_some)
     return said
+
+
+def _side_by_side(first: Asked, second: Asked) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """(file, how the one run asked, how the other did) for files of one name; where there are none, each with each."""
+    common = first.keys() & second.keys()
+    pairs = [(name, name) for name in sorted(common)] or [(left, right) for left in first for right in second]
+    for left, right in pairs:
+        if (one := first[left]) and (other := second[right]):
+            yield left, one, other
 
 
 def _difference(left: Any, right: Any) -> str:

@@ -47,6 +47,7 @@ def main() -> int:
     from report import print_comparison, write_tables
 
     from runs import grouped, read_runs, report_on, score_files
+    from score.journal import as_line
     from score.settings import load_settings
 
     settings = load_settings(EvaluationSettings, options.config, options.set)
@@ -67,8 +68,7 @@ def main() -> int:
     print_comparison(report)
     write_tables(report, options.markdown, options.latex)
     if options.list:
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in discordant(by_kind, first, others))
-        options.list.write_text("".join(lines), encoding="utf-8")
+        options.list.write_bytes(b"".join(as_line(row) for row in discordant(by_kind, first, others)))
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0

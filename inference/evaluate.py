@@ -64,10 +64,11 @@ def main() -> int:
     options = arguments()
 
     from configuration import EvaluationSettings
+    from registry import suite
     from report import plot, print_table, write_tables
     from suites import run_suite
 
-    from runs import read_runs, report_on, score_files
+    from runs import read_runs, report_on, require_judge, score_files
     from score.settings import load_settings
 
     for_inference = [change.removeprefix("inference.") for change in options.set if change.startswith("inference.")]
@@ -76,6 +77,9 @@ def main() -> int:
     files, complete = read_runs(options.results), True
     if options.suite:
         run_it = not options.score_only
+        scorers = {options.scorer} if options.scorer else {benchmark.scorer for benchmark in suite(options.suite)}
+        if options.judge or scorers - {"qa"}:
+            asyncio.run(require_judge(settings))
         files[options.name], complete = run_suite(options.suite, options.name, settings, for_inference, run_it)
     scored = asyncio.run(
         score_files(files, settings, scorer=options.scorer, rejudge=options.judge, folder=options.scores)

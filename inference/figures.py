@@ -163,9 +163,11 @@ def _mean(rows: list[Scored]) -> float:
 
 def compare(first: list[Scored], second: list[Scored]) -> dict[str, Any]:
     """The paired difference second - first over the tasks that both scored: its normal interval for accuracies of one
-    answer a task, its paired bootstrap interval, and McNemar's exact p over each task's first answer. Raises
-    `DataError` if there is none."""
+    answer a task, its paired bootstrap interval, and McNemar's exact p over each task's first answer. `left_out` counts
+    the tasks that both answered and one could not score, which the table counts as not solved. Raises `DataError` if
+    there is none."""
     pairs = pairs_of(first, second)
+    both = {row.id for row in first} & {row.id for row in second}
     if not pairs:
         raise DataError("the two result files have no scored task in common")
     before, after = [_mean(a) for a, _ in pairs], [_mean(b) for _, b in pairs]
@@ -181,6 +183,7 @@ def compare(first: list[Scored], second: list[Scored]) -> dict[str, Any]:
         "ci95": [low, high],
         "bootstrap95": list(resampled),
         "n": len(pairs),
+        "left_out": len(both) - len(pairs),
         "wins": wins,
         "losses": losses,
         "mcnemar_p": mcnemar(losses, wins),

@@ -21,7 +21,8 @@ def wilson(right: int, total: int) -> Interval:
     share, z2 = right / total, Z_95**2
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = Z_95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At the ends the bounds are 0 and 1; computed they miss them by the noise of floats.
+    return max(0.0, centre - half) if right else 0.0, min(1.0, centre + half) if right < total else 1.0
 
 
 def clustered(scores: Mapping[str, Sequence[float]]) -> Interval:
@@ -48,8 +49,9 @@ def clustered(scores: Mapping[str, Sequence[float]]) -> Interval:
 def bootstrap(values: Sequence[float], low: float = 0.0, high: float = 1.0, seed: int = SEED) -> Interval:
     """The 95 % percentile bootstrap interval of a mean: 10,000 resamples of the tasks (Efron 1979), seeded.
 
-    `values` has one number a task; (`low`, `high`) is said of a single one, which tells nothing. Resampling cannot see
-    beyond equal values: where all are at an end of [0, 1], Wilson's interval is given instead.
+    `values` has one number a task, in [`low`, `high`], which is said of a single one: it tells nothing. Resampling
+    cannot see beyond equal values: where all are at an end of [0, 1], Wilson's interval is given instead, and of equal
+    differences `unvaried`.
     """
     import numpy
     from scipy import stats
@@ -58,7 +60,9 @@ def bootstrap(values: Sequence[float], low: float = 0.0, high: float = 1.0, seed
         return low, high
     sample = numpy.asarray(values, dtype=float)
     if (sample == sample[0]).all():  # every resample has the same mean
-        at_an_end = (low, high) == (0.0, 1.0) and values[0] in (low, high)
+        if low < 0:
+            return unvaried(values[0], len(values))
+        at_an_end = values[0] in (low, high)
         return wilson(round(values[0]) * len(values), len(values)) if at_an_end else (values[0], values[0])
     found = stats.bootstrap(
         (sample,), numpy.mean, n_resamples=RESAMPLES, batch=500, method="percentile", rng=numpy.random.default_rng(seed)
@@ -66,11 +70,19 @@ def bootstrap(values: Sequence[float], low: float = 0.0, high: float = 1.0, seed
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
+def unvaried(difference: float, tasks: int) -> Interval:
+    """The 95 % interval of a mean difference in [-1, 1] that is the same for all tasks: as far to both sides as
+    Wilson's of a share that was never seen. Neither a normal interval nor resampling can tell more than none there."""
+    reach = wilson(0, tasks)[1]
+    return max(-1.0, difference - reach), min(1.0, difference + reach)
+
+
 def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> tuple[float, float, float]:
     """Mean of second - first over the same tasks, with its 95 % normal interval (mean, low, high) as shares.
 
     The interval rests on the variance of the per-task differences: tasks that both get right or both wrong add
-    nothing to it. Raises `ValueError` if the two differ in length or are empty.
+    nothing to it. Where they are all the same it is `unvaried`. Raises `ValueError` if the two differ in length or are
+    empty.
     """
     if len(first) != len(second) or not first:
         raise ValueError(f"paired comparison needs the same tasks: {len(first)} and {len(second)} given")
@@ -79,8 +91,10 @@ def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> tuple[fl
     if len(differences) == 1:
         return mean, -1.0, 1.0
     variance = sum((difference - mean) ** 2 for difference in differences) / (len(differences) - 1)
+    if not variance:
+        return mean, *unvaried(mean, len(differences))
     half = Z_95 * math.sqrt(variance / len(differences))
-    return mean, mean - half, mean + half
+    return mean, max(-1.0, mean - half), min(1.0, mean + half)
 
 
 def paired_bootstrap(first: Sequence[float], second: Sequence[float], seed: int = SEED) -> Interval:

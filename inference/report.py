@@ -53,7 +53,7 @@ def print_table(report: dict[str, Any]) -> None:
         console.print(
             f"{NAMES.get(pair['second'], pair['second'])} - {NAMES.get(pair['first'], pair['first'])} on "
             f"{_kind(pair['kind'])}: {100 * pair['difference']:+.1f} points, paired 95 % interval "
-            f"{100 * low:+.1f} to {100 * high:+.1f} (n = {pair['n']})",
+            f"{100 * low:+.1f} to {100 * high:+.1f} ({_over(pair)})",
             highlight=False,
         )
 
@@ -68,6 +68,11 @@ def print_table(report: dict[str, Any]) -> None:
         console.print("without them:\n" + paper_table(without_overlap(report), "markdown"), soft_wrap=True)
 
 
+def _over(pair: dict[str, Any]) -> str:
+    left_out = pair["left_out"]
+    return f"n = {pair['n']}" + (f"; without {left_out} unscored in one, wrong in the table" if left_out else "")
+
+
 def print_comparison(report: dict[str, Any]) -> None:
     """The paper's table, then a row a pair of runs and kind of task."""
     console = Console(width=130)
@@ -78,7 +83,7 @@ def print_comparison(report: dict[str, Any]) -> None:
     for pair in report["pairs"]:
         low, high = pair["bootstrap95"]
         table.add_row(
-            NAMES.get(pair["second"], pair["second"]), _kind(pair["kind"]), str(pair["n"]),
+            NAMES.get(pair["second"], pair["second"]), _kind(pair["kind"]), _over(pair).removeprefix("n = "),
             f"{100 * pair['difference']:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}", str(pair["wins"]),
             str(pair["losses"]), f"{pair['mcnemar_p']:.3g}",
         )  # fmt: skip
@@ -168,7 +173,8 @@ def plot(report: dict[str, Any], path: Path) -> None:
             accuracy = score["score"]
             axis.bar(position, 100 * accuracy, width=0.6, color=f"C{position}", alpha=0.75)
             axis.errorbar(
-                position, 100 * accuracy, yerr=[[100 * (accuracy - low)], [100 * (high - accuracy)]],
+                position, 100 * accuracy,
+                yerr=[[100 * max(0.0, accuracy - low)], [100 * max(0.0, high - accuracy)]],  # the noise of floats
                 fmt="none", color="black", capsize=5,
             )  # fmt: skip
             axis.annotate(f"{100 * accuracy:.1f}", (position, 100 * high), xytext=(0, 4), textcoords="offset points",

@@ -1,6 +1,5 @@
 """Runs and their result files: from `NAME=PATH` on a command line to scored answers and the report of all figures."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +9,11 @@ from configuration import EvaluationSettings
 from figures import compare, pairs_of, summarise
 from overlap import contaminated, without
 from registry import ORDER
-from scoring import Scored, kind_of, read_results, sample_of, score_rows
+from scoring import Scored, kind_of, read_results, sample_of, score_rows, scorer_of
 
 from score.answers import Equivalence
 from score.errors import DataError, SettingsError
+from score.journal import as_line, failures_path, rows_of
 from score.judging import Judge
 from score.ledger import Entries, add_entries, ledger_path, money, read_ledger, read_prices, tokens
 from score.llm import Endpoint
@@ -35,7 +35,7 @@ def read_runs(arguments: Sequence[str], *, names_needed: bool = True) -> Runs:
         name, separator, path = argument.rpartition("=")
         if names_needed and not separator:
             raise SettingsError(f"--results {argument!r}: expected NAME=PATH")
-        name = name or Path(path).stem
+        name = name or (Path(path).name if Path(path).is_dir() else Path(path).stem)
         if name in runs:
             raise SettingsError(f"two runs are called {name!r}: name them with NAME=PATH")
         runs[name] = result_files(Path(path))
@@ -84,6 +84,24 @@ def score_paths(files: Runs, folder: Path | None) -> dict[str, dict[Path, Path]]
     }
 
 
+def judge_endpoint(settings: EvaluationSettings) -> Endpoint | None:
+    """The judge's endpoint, None where none is configured. Raises `SettingsError` that names what is missing of it."""
+    if settings.endpoints.judge is None:
+        return None
+    try:
+        return Endpoint("judge", settings.endpoints.judge)
+    except SettingsError as error:
+        raise SettingsError(
+            f"{error}; or leave what the rules cannot decide unscored: --set endpoints.judge=null"
+        ) from None
+
+
+async def require_judge(settings: EvaluationSettings) -> None:
+    """Raises `SettingsError` where a judge is configured whose address or key is missing: before hours of inference."""
+    if (endpoint := judge_endpoint(settings)) is not None:
+        await endpoint.close()
+
+
 async def score_files(
     files: Runs,
     settings: EvaluationSettings,
@@ -99,7 +117,10 @@ async def score_files(
     written = score_paths(files, folder)
     for own in rows.values():
         refuse_repeated(own)
-    endpoint = Endpoint("judge", settings.endpoints.judge) if settings.endpoints.judge else None
+    asks = rejudge or any(
+        (scorer or scorer_of(row)) != "qa" for own in rows.values() for rs in own.values() for row in rs
+    )
+    endpoint = judge_endpoint(settings) if asks else None
     scored: dict[str, list[Scored]] = {name: [] for name in files}
     with Equivalence(workers=settings.math_workers) as equivalence:
         verdicts = Verdicts(settings.verdicts) if endpoint is not None and settings.verdicts else None
@@ -109,11 +130,10 @@ async def score_files(
                 found = await score_rows(
                     results, judge, settings.concurrency, str(path), scorer=scorer, rejudge=rejudge
                 )
-                lines = (json.dumps(row.as_json(), ensure_ascii=False) + "\n" for row in found)
                 scores = written[name][path]
                 try:
                     scores.parent.mkdir(parents=True, exist_ok=True)
-                    scores.write_text("".join(lines), encoding="utf-8")
+                    scores.write_bytes(b"".join(as_line(row.as_json()) for row in found))
                 except OSError as error:
                     raise SettingsError(f"{scores} cannot be written ({error}): give --scores FOLDER") from None
                 scored[name] += found
@@ -181,9 +201,7 @@ def unanswered(paths: list[Path]) -> dict[str, int]:
     """How many tasks failed for reasons outside the student, by kind (`tool`, `provider` ...): no answers, no rows."""
     counts: Counter[str] = Counter()
     for path in paths:
-        failures = path.with_suffix(".failures.jsonl")
-        if failures.is_file():
-            counts.update(json.loads(line)["kind"] for line in failures.read_text(encoding="utf-8").splitlines())
+        counts.update(row["kind"] for _, row in rows_of(failures_path(path), skip_torn=True))
     return dict(counts)
 
 

@@ -104,6 +104,11 @@ def kind_of(row: dict[str, Any]) -> str:
     return str(row.get("benchmark") or row.get("kind", "all"))
 
 
+def scorer_of(row: dict[str, Any]) -> str:
+    """Who scores a result row: what its task says, else the rules and then the judge."""
+    return str(row.get("scorer", "math"))
+
+
 def sample_of(row: dict[str, Any]) -> int:
     return int(row.get("sample") or 0)
 
@@ -142,7 +147,7 @@ async def score_rows(
             task = Task.model_validate({key: value for key, value in row.items() if key != "messages"})
         except ValidationError as error:
             raise DataError(f"{label}: {problem_in(error)}") from None
-        name = scorer or str(row.get("scorer", "math"))
+        name = scorer or scorer_of(row)
         mark = await mark_answer(task, row["gen_answer"], name, judge)
         tries = row.get("more_tries") or []
         last = await mark_answer(task, tries[-1]["gen_answer"], name, judge) if tries else mark

@@ -104,7 +104,10 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
     elif path.suffix in (".parquet", ".csv"):
         import pandas
 
-        frame = pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path, dtype=str)
+        if path.suffix == ".parquet":
+            frame = pandas.read_parquet(path)
+        else:  # `None`, `NA` and `null` are answers, too
+            frame = pandas.read_csv(path, dtype=str, keep_default_na=False)
         yield from enumerate(frame.astype(object).where(frame.notna(), "").to_dict(orient="records"), 1)
     else:
         raise DataError(f"{path}: a benchmark file ends in {', '.join(SUFFIXES)}")
@@ -165,6 +168,9 @@ def task_of(benchmark: Benchmark, number: int, row: Any) -> Task:
     group_key: Key | None = "group" if not own and _has(row, "group") else fields.group  # `write_tasks` calls it so
     if group_key is not None and _has(row, group_key):
         made["group"] = str(_value(row, group_key))
+    references = made["true_answer"] if isinstance(made["true_answer"], list) else [made["true_answer"]]
+    if not any(not isinstance(reference, str) or reference.strip() for reference in references):
+        raise DataError("the reference answer is empty")
     try:
         return Task.model_validate(made)
     except ValidationError as error:

@@ -48,7 +48,8 @@ def _about_money(question: str) -> bool:
 def _in_cents(left: Quantity, right: Quantity, reference: str, answer: str, question: str) -> bool:
     """An amount of money, given to the cent by the reference and further by the answer, which rounds to it."""
     further = _decimals(reference) == 2 < _decimals(answer)
-    money = DOLLAR in (left.unit, right.unit) or _about_money(question)
+    units = {(side.unit, side.factor) for side in (left, right) if side.unit}
+    money = units == {(DOLLAR, Fraction(1))} or (not units and _about_money(question))
     return further and abs(left.value - right.value) < Fraction(1, 200) and money
 
 

@@ -4,7 +4,11 @@ import re
 
 from score.search.tokens import asked_for, countable
 
-_SENTENCE = re.compile(r"[^.!?。！？\n]+(?:[.!?。！？]+[\"'”’)\]]*|\n|$)\s*")
+# Where a sentence ends: at a space behind its mark (`330.5`, `$1.25` and `www.bridge.org` go on), in Chinese and
+# Japanese at the mark itself, and at the end of a line.
+_END = re.compile(
+    r"(?<=[.!?])\s+|(?<=[.!?][\"'”’)\]])\s+|(?<=[。！？])(?![。！？”’」』）\"'])|(?<=[。！？][”’」』）\"'])|\n+"
+)
 GAP = " … "
 
 
@@ -22,8 +26,7 @@ def cut(text: str, query: str, limit: int) -> str:
     sentence shares a word with the query, the beginning."""
     if len(text) <= limit:
         return text
-    sentences = [found.group().strip() for found in _SENTENCE.finditer(text)]
-    sentences = [_shortened(sentence, limit) for sentence in sentences if sentence]
+    sentences = [_shortened(sentence.strip(), limit) for sentence in _END.split(text) if sentence.strip()]
     order = _ranked(sentences, query)
     if not order:
         return _shortened(text, limit)

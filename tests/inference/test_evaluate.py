@@ -45,7 +45,8 @@ def test_what_nobody_can_decide_is_unscored() -> None:
     assert [item.correct for item in scored] == [True, False, False, None]
     total = summarise(scored)
     assert (total.n, total.right, total.unscored, total.ended["out of steps"]) == (4, 1, 1, 1)
-    assert compare(scored, scored)["n"] == 3  # the unscored task is in no comparison
+    compared = compare(scored, scored)
+    assert (compared["n"], compared["left_out"]) == (3, 1)  # the unscored task is in no comparison, and that is told
 
 
 def test_tokens_that_a_server_did_not_report_are_unknown_and_not_0() -> None:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comparability import hash_of
+from comparability import hash_of, warnings
 from figures import compare, summarise
-from intervals import bootstrap, clustered, mcnemar, paired_bootstrap, pass_at_k, wilson
+from intervals import bootstrap, clustered, mcnemar, paired_bootstrap, paired_difference, pass_at_k, wilson
 from report import axis_label
 from scoring import Scored, score_rows
 from squad import exact_match, normalise, token_f1
 from tables import paper_table
 
-from runs import read_runs, report_on, result_files
+from runs import grouped, read_runs, report_on, require_judge, result_files, score_files, unanswered
 from score.answers import Equivalence
 from score.errors import DataError, SettingsError
 from score.judging import Judge
@@ -84,6 +84,20 @@ def test_no_right_answer_is_no_proof_of_zero() -> None:
     assert clustered({str(task): [0.0] * 4 for task in range(30)}) == wilson(0, 30)
     assert clustered({str(task): [1.0, 1.0] for task in range(30)}) == wilson(30, 30)
     assert bootstrap([0.0] * 30) == wilson(0, 30) and bootstrap([1.0] * 30) == wilson(30, 30)
+
+
+@pytest.mark.parametrize("total", [7, 30, 64, 125, 500, 1008])
+def test_an_interval_ends_where_nothing_or_all_was_right(total: int) -> None:
+    assert wilson(0, total)[0] == 0.0 and wilson(total, total)[1] == 1.0
+
+
+def test_equal_differences_are_no_certainty_and_no_interval_leaves_its_range() -> None:
+    mean, low, high = paired_difference([False] * 30, [False] * 30)
+    assert mean == 0 and -0.12 < low < -0.11 and 0.11 < high < 0.12
+    assert paired_bootstrap([0.0] * 30, [0.0] * 30) == pytest.approx((low, high))
+    mean, low, high = paired_difference([False] * 4, [True, True, True, False])
+    assert (mean, high) == (0.75, 1.0) and low > 0
+    assert paired_difference([False] * 2, [True] * 2)[2] == 1.0
 
 
 def test_the_bootstrap_covers_the_mean_as_often_as_it_says() -> None:
@@ -241,6 +255,19 @@ def test_compare_lists_wins_warns_of_other_samplings_and_writes_the_papers_table
     assert [(pair["wins"], pair["losses"]) for pair in pairs] == [(6, 0), (6, 0)]
 
 
+def test_each_file_of_a_run_is_compared_in_how_it_was_asked(tmp_path: Path) -> None:
+    runs: dict[str, list[Path]] = {"a": [], "b": []}
+    for run, files in runs.items():
+        (tmp_path / run).mkdir()
+        for name, temperature in (("aime24", 0.6), ("hotpotqa", 0.6 if run == "a" else 1.0)):
+            files.append(tmp_path / run / f"{name}.jsonl")
+            write(files[-1], [row(1, "4", benchmark=name)], temperature)
+    answers = scored([row(1, "4", benchmark=name) for name in ("aime24", "hotpotqa")])
+    assert warnings(grouped({"a": answers, "b": answers}), runs) == [
+        "a and b differ in sampling: temperature 0.6 and 1.0 (hotpotqa.jsonl)"
+    ]
+
+
 def test_overlapping_test_items_are_marked_and_the_table_is_given_without_them(tmp_path: Path) -> None:
     from configuration import EvaluationSettings
 
@@ -268,6 +295,9 @@ def test_a_folder_is_a_run_without_what_lies_beside_its_results(tmp_path: Path) 
     for name in ("a.jsonl", "a.scores.jsonl", "a.failures.jsonl", "a.tasks.jsonl"):
         (tmp_path / name).write_text("{}\n")
     assert [path.name for path in result_files(tmp_path)] == ["a.jsonl"]
+    (tmp_path / "Qwen2.5-7B").mkdir()
+    (tmp_path / "Qwen2.5-7B" / "a.jsonl").write_text("{}\n")
+    assert list(read_runs([f"{tmp_path}/Qwen2.5-7B", f"{tmp_path}/a.jsonl"], names_needed=False)) == ["Qwen2.5-7B", "a"]
     with pytest.raises(SettingsError, match="two runs are called"):
         read_runs([str(tmp_path), str(tmp_path)], names_needed=False)
 
@@ -300,6 +330,32 @@ def test_scores_of_runs_whose_files_have_one_name_lie_apart(tmp_path: Path) -> N
         "bc/aime24.scores.jsonl": False, "rl/aime24.scores.jsonl": True, "rl/gaia.scores.jsonl": True,
     }  # fmt: skip
     assert written("one", rl=rl) == {"aime24.scores.jsonl": True, "gaia.scores.jsonl": True}
+
+
+def test_what_inference_wrote_is_read_whatever_characters_it_holds(tmp_path: Path) -> None:
+    from configuration import EvaluationSettings
+
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(row(1, "4\ud83d")) + "\n")
+    settings = EvaluationSettings(math_workers=1)
+    (answer,) = asyncio.run(score_files({"a": [path]}, settings))["a"]
+    assert answer.answer == "4\ud83d" and json.loads((tmp_path / "a.scores.jsonl").read_text())["answer"] == "4\ud83d"
+    failure = {"id": "2", "kind": "tool", "message": "no\u2028such\x85page"}
+    (tmp_path / "a.failures.jsonl").write_text(json.dumps(failure, ensure_ascii=False) + '\n{"id": "3", "ki')
+    assert unanswered([path]) == {"tool": 1}
+
+
+def test_a_judge_is_needed_before_inference_and_only_where_somebody_asks_it(tmp_path: Path) -> None:
+    from configuration import EvaluationSettings
+
+    nowhere = {"judge": {"base_url": "${NO_SUCH_JUDGE}", "model": "m", "api_key_env": None}}
+    settings = EvaluationSettings.model_validate({"math_workers": 1, "endpoints": nowhere})
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(row(1, "4", scorer="qa")) + "\n")
+    assert asyncio.run(score_files({"a": [path]}, settings))["a"][0].mark.score == 1.0
+    for work in (require_judge(settings), score_files({"a": [path]}, settings, rejudge=True)):
+        with pytest.raises(SettingsError, match=r"NO_SUCH_JUDGE.*--set endpoints\.judge=null"):
+            asyncio.run(work)
 
 
 def test_a_run_that_holds_an_answer_twice_is_refused_and_both_files_are_named(tmp_path: Path) -> None:

@@ -240,6 +240,8 @@ def test_mathematics_is_compared_in_a_worker(
         ("0.25 m", "0.254 cm", "", False),
         ("3.14 cm^2", "3.1416 square cm", "", None),
         ("3.14 cm^2", "3.15 cm^2", "", False),
+        ("0.25 cents", "0.254 cents", "", None),
+        ("3.25 hours", "3.254 hours", "He earns \\$20 an hour. How long does he work?", None),
         ("12.35%", "12.346", "", None),
         (r"\$2 million", r"\$2,050,000", "", None),
     ],

@@ -19,6 +19,12 @@ def test_the_sentences_that_fit_are_kept_in_their_order_with_gaps_marked() -> No
     assert shown == "Its mayor is Yara Brisk since 2011. … The mayor lives in the old mill."
 
 
+@pytest.mark.parametrize("word", ["330.5", "$1.25", "www.bridge.org/a?b=1"])
+def test_no_gap_or_space_comes_into_a_number_or_an_address(word: str) -> None:
+    text = f"Nothing here. The bridge is {word} long, they say. Something else is here, too."
+    assert cut(text, "bridge", 60) == f"The bridge is {word} long, they say."
+
+
 def test_chinese_sentences_fit_by_their_characters() -> None:
     page = "这座小镇位于河边。" * 5 + "镇长叫王芳。" + "每周一有集市。" * 5
     assert "镇长叫王芳。" in cut(page, "谁是镇长", 30)
