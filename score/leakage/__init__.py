@@ -52,9 +52,8 @@ def _given_away(
         fractions = [quotient for quotient in said.quotients if not _computes(quotient, seen)]
         if any(mentioned(text, reference) for text in [*said.stated, *fractions]):
             return "its code contains a result that neither the question nor an observation holds"
-        if value(clean(reference)) in said.operands:
-            continue  # a number to compute with, which the thought may name
-        if mentioned(words, reference):
+        computes_with_it = value(clean(reference)) in said.operands  # the thought may name it, but not as the result
+        if mentioned(words, reference, only_said=computes_with_it):
             return "its thought states a result that neither the question nor an observation holds"
     return None
 

@@ -16,6 +16,7 @@ SEEN = f"{QUESTION}\n108"
         ("The value should be 54.", "x = 108 / 2\nprint(x)", "54"),
         ("I hand it in.", "final_answer_print(54)", "54"),
         ("I hand it in.", "final_answer_print(3 / 4)", "3/4"),
+        ("I hand it in.", "final_answer_print(sympy.Rational(3, 8))", "3/8"),
         ("I set it.", "x = 54\nprint(x)", r"\boxed{54}"),
         ("I hand it in.", r'final_answer_print(r"\boxed{\frac{3}{8}}")', "3/8"),
         ("It is 0.375 of them.", "print(1)", r"\frac{3}{8}"),
@@ -75,6 +76,48 @@ def test_a_correction_that_gives_the_answer_away_is_caught(thought: str, code: s
     ],
 )
 def test_a_step_that_follows_from_what_was_seen_passes(thought: str, code: str, reference: str) -> None:
+    assert find_leak(Step(thought=thought, code=code), [reference], QUESTION, BEFORE) is None
+
+
+@pytest.mark.parametrize(
+    "thought, code",
+    [
+        ("The total is 142, so I check that.", "print(total == 142)"),
+        ("I hand it in.", "final_answer_print(sympy.Integer(142))"),
+        ("I hand it in.", "final_answer_print(round(142))"),
+        ("I hand it in.", "final_answer_print([142][0])"),
+        ("I set it.", "ans: int = 142\nfinal_answer_print(ans)"),
+        ("I set it.", "a, ans = 1, 142\nfinal_answer_print(ans)"),
+        ("I set it.", "ans = 1_42\nfinal_answer_print(ans)"),
+        ("I set it.", "print(ans := 142)"),
+        ("I define it.", "def f():\n    return 142\nfinal_answer_print(f())"),
+        ("I define it.", "def f():\n    return 1, 142\nfinal_answer_print(f()[1])"),
+        ("I define it.", "f = lambda: 142\nfinal_answer_print(f())"),
+        ("I choose.", "print(142 if total else 0)"),
+        ("I check.", "assert total == 142"),
+        ("I check.", "for total in range(500):\n    if total == 142:\n        print(total)"),
+        ("The answer is 142.", "print(n * 142)"),
+    ],
+)
+def test_an_answer_that_the_code_holds_in_any_place_of_a_result_is_caught(thought: str, code: str) -> None:
+    assert find_leak(Step(thought=thought, code=code), ["142"], QUESTION, BEFORE)
+
+
+@pytest.mark.parametrize(
+    "thought, code, reference",
+    [
+        ("The even ones.", "if n % 2 == 0:\n    print(n)", "0"),
+        ("A recursion.", "def f(k):\n    return 1 if k == 0 else k * f(k - 1)", "1"),
+        ("Two counters.", "a, b = 0, 1\nprint(b)", "1"),
+        ("Rounded.", "print(round(n / 7, 3))", "3"),
+        ("I try some.", "for k in range(142):\n    print(k)", "142"),
+        ("So times 142.", "print(n * 142)", "142"),
+        ("At least as many, k >= 142, that is greater than or equal to 142.", "print(k + 142)", "142"),
+        ("A point.", "print(distance((3, 142), (0, 0)))", "142"),
+        ("These.", "weights = [3, 142, 8]\nprint(sum(weights))", "142"),
+    ],
+)
+def test_a_number_to_compute_with_or_too_small_to_tell_passes(thought: str, code: str, reference: str) -> None:
     assert find_leak(Step(thought=thought, code=code), [reference], QUESTION, BEFORE) is None
 
 
