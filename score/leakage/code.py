@@ -50,6 +50,10 @@ def read_code(code: str) -> Stated:
     for node in ast.walk(tree):
         values: Sequence[ast.expr] = []
         match node:
+            case ast.Assign(value=ast.Constant(value=flag)) | ast.AnnAssign(value=ast.Constant(value=flag)) if (
+                flag is None or isinstance(flag, bool)
+            ):
+                pass  # a flag or a start, not an answer
             case ast.Assign(value=value) | ast.Expr(value=value) | ast.NamedExpr(value=value):
                 values = [value]
             case ast.AnnAssign(value=ast.expr() as value):

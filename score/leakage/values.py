@@ -18,6 +18,12 @@ _BEFORE_NUMBER = r"(?<![<>!])=|[:≈]|\\boxed\{)\s*(?:\\boxed\{|\\?[$\"'(*`])*\s
 _STATES = re.compile(rf"(?:\b(?:{_SAYS})\b|{_BEFORE_NUMBER}", re.IGNORECASE)
 # In a diagnosis "expected 3", "5 instead of 3", "not 5 but 3" say it as well; in a step they are everyday words.
 _CORRECTS = re.compile(rf"(?:\b(?:{_SAYS}|expected|instead of|not|but)\b|{_BEFORE_NUMBER}", re.IGNORECASE)
+# Words of everyday sentences that are answers too ("there is no information", "if both are true").
+_EVERYDAY = ("yes", "no", "none", "true", "false")
+_GAP = r"(?:(?!\bor\b)[^.;!?\n]){0,40}?"  # "answer yes or no" says neither
+_ANSWERS = rf"\b(?:answer|result|conclusion|verdict)\b{_GAP}(?<!\w)|(?:(?<![<>!])=|\\boxed\{{|\\text\{{)\s*[\"'(*`]*"
+_PUTS_RIGHT = rf"{_ANSWERS}|\b(?:be|say|expected|instead of|rather than|not|but)\s+[\"'(*`]*"
+_ENDS = r"(?=\W*(?:$|\n|[.,;:!?()}\[\]—]|\b(?:because|since|as|and|but|not|instead|rather|so)\b))"
 _REACH = 80  # characters before a number that can say what it is
 # Where a small number is no result: the number of a step, an exponent, a factor, a divisor.
 _BESIDE = re.compile(
@@ -55,12 +61,17 @@ def is_small(reference: str) -> bool:
     return number is not None and number.denominator == 1 and abs(number) < SMALL
 
 
+def is_everyday(reference: str) -> bool:
+    """Is the reference a word like `yes`, which most texts hold without answering anything?"""
+    return clean(reference).casefold() in _EVERYDAY
+
+
 def mentions(
     text: str, reference: str, *, diagnosis: bool = False, anywhere: bool = False, only_said: bool = False
 ) -> Iterator[tuple[int, int]]:
     """Where the text holds the reference or an equal form: (start, end). A small number (with `only_said` any number)
     counts where something is said to be that number, in a `diagnosis` also where something should have been; with
-    `anywhere` wherever it may be meant as a result."""
+    `anywhere` wherever it may be meant as a result. `yes` and its like count where the answer is said to be that."""
     answer = clean(reference)
     number = _reference_value(answer)
     if number is not None:
@@ -77,6 +88,11 @@ def mentions(
         yield from (span for span, found in find_dates(text) if found == day)
         return
     if not answer:
+        return
+    if is_everyday(reference):
+        lead = _PUTS_RIGHT if diagnosis else _ANSWERS
+        for found in re.finditer(rf"(?:{lead})({re.escape(answer)})\b{_ENDS}", text, re.IGNORECASE):
+            yield found.span(1)
         return
     if len(answer) == 1 and answer.isalpha():
         pattern = rf"\b(?:option|choice|answer|is)\s*\(?{re.escape(answer)}\)?(?!\w)"

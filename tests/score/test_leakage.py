@@ -159,6 +159,61 @@ def test_a_single_digit_that_stands_in_the_question_is_taken_out_where_it_is_sai
     assert redact(text, ["9"], QUESTION, [*BEFORE, printed]) == text
 
 
+BOTH = "Are both films from the same country?"
+PLANNED = Step(thought="I look both up.", observation="No Code Executed.")
+LOOKED_UP = Step(thought="The first.", code='print(web_search("Femme Fatale"))', observation="A French film.")
+
+
+@pytest.mark.parametrize(
+    "thought, code, reference",
+    [
+        ("There is no information yet, so I search.", 'print(web_search("Ghoul"))', "no"),
+        ("The result holds no date. If none is true, I search on.", "print(n)", r"\boxed{No}"),
+        ("If none of them match, no result is of use.", "print(n)", "none"),
+        ("If that is true in both, I compare.", "found: bool = True\nprint(n)", "True"),
+        ("The answer is to be yes or no.", 'final_answer_print("yes" if a == b else "no")', "yes"),
+    ],
+)
+def test_words_of_everyday_sentences_are_no_answer_where_nothing_says_so(
+    thought: str, code: str, reference: str
+) -> None:
+    assert find_leak(Step(thought=thought, code=code), [reference], BOTH, [PLANNED]) is None
+    assert redact(thought, [reference], BOTH, [PLANNED]) == thought
+
+
+@pytest.mark.parametrize(
+    "thought, code, reference",
+    [
+        ("The answer is no.", "print(n)", "no"),
+        ("So the final answer is: no (they differ).", "print(n)", "no"),
+        ("The answer to the question is therefore yes, as both are.", "print(n)", "Yes"),
+        ("I hand it in.", 'final_answer_print("No")', r"\boxed{no}"),
+        ("I hand it in.", r'final_answer_print("\\boxed{No}")', "No"),
+        ("I hand it in.", "final_answer_print(True)", "true"),
+    ],
+)
+def test_yes_or_no_is_answered_only_after_something_was_observed(thought: str, code: str, reference: str) -> None:
+    step = Step(thought=thought, code=code)
+    assert find_leak(step, [reference], BOTH, [PLANNED])
+    assert find_leak(step, [reference], BOTH, [PLANNED, LOOKED_UP]) is None
+
+
+@pytest.mark.parametrize(
+    "text, left",
+    [
+        (
+            "There is no date on the second, so it should be no, not yes.",
+            "There is no date on the second, so it should be [...], not yes.",
+        ),
+        ("The answer should be 'No', as no film is French.", "The answer should be '[...]', as no film is French."),
+        ("It says yes instead of no.", "It says yes instead of [...]."),
+        ("It should end with yes or no.", None),
+    ],
+)
+def test_no_is_taken_out_of_a_diagnosis_where_it_is_said_to_be_the_answer(text: str, left: str | None) -> None:
+    assert redact(text, ["no"], BOTH, [PLANNED, LOOKED_UP]) == (left or text)
+
+
 def test_an_error_that_an_observation_shows_may_be_spoken_of() -> None:
     failed = Step(thought="Half.", code="print(m)", observation="NameError: name 'm' is not defined")
     step = Step(thought="The error says that m is not defined, so I use n.", code="print(n // 2)")
