@@ -21,7 +21,7 @@ def redact(text: str, references: Sequence[str], question: str, before: Sequence
     listed = options(question)
     observed = "\n".join(step.observation for step in before)
     seen = "\n".join([question, *(f"{step.thought}\n{step.code}\n{step.observation}" for step in before)])
-    for reference in references:
+    for reference in sorted(references, key=len, reverse=True):  # a short alias would leave the rest of a longer one
         right = right_option(reference, listed)
         if right:
             if not supported(right, listed, question, before):

@@ -129,6 +129,8 @@ def test_the_answer_is_taken_out_of_a_diagnosis_unless_it_was_seen() -> None:
     assert redacted(text, "54") == "The result should be [...], i.e. [...], not 108."
     assert redacted(text, "108") == text
     assert redacted("It was Marie Curie.", "Marie Curie", "Curie") == "It was [...]."
+    whole = "It should look for Theodore Francis Green instead."
+    assert redacted(whole, "Green", "Theodore Francis Green") == "It should look for [...] instead."
     assert redacted("It says 3/8.", r"\frac{3}{8}") == "It says [...]."
 
 
