@@ -222,6 +222,26 @@ def test_key_steps_called_valid_that_do_not_hold_are_counted(mentored: list[str]
     assert "key steps called valid that their trajectory does not hold 1" in ran.stdout
 
 
+def test_a_key_step_that_repeats_the_mistake_makes_no_rl_row_and_is_counted(
+    mentored: list[str], tmp_path: Path
+) -> None:
+    same, replanned = row(1), row(2)
+    key_step = same["repair_steps"][0]
+    key_step["student_mistake"][0] |= {"thought": "I add.", "code": "print(1+1)  # two"}
+    plan = replanned["steps"][0]
+    replanned["repair_steps"][0] |= {
+        "teacher_guided_step": plan, "student_mistake": [{**plan, "thought": " add\none"}], "mistake_step_index": 0
+    }  # fmt: skip
+    otherwise = row(3)
+    otherwise["repair_steps"][0]["student_mistake"][0] |= {"code": "print(3 + 1)", "observation": "stopped"}
+    written(mentored, tmp_path, same, replanned, otherwise)
+    ran = run("SCoRe_RL_convert", *mentored, "--set", "sft_share=0", "--set", "rl.easy_kept=0")
+    assert ran.returncode == 0, ran.stderr
+    assert "from a key step 1" in ran.stdout and "key steps that repeat the mistake 2" in ran.stdout
+    (found,) = json.loads((tmp_path / "rl.json").read_text())
+    assert found["id"] == "t3"
+
+
 def test_a_turn_that_nobody_wrote_is_not_trained_on(mentored: list[str], tmp_path: Path) -> None:
     """No empty plan where there was none, and no empty step where a reply could not be read."""
     unplanned, unreadable = row(1), row(2)
