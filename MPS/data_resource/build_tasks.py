@@ -66,7 +66,7 @@ class LeftOut(Exception):
 
 
 def answers_of(row: dict[str, Any], source: Source) -> list[str]:
-    """The accepted answers, the first being the canonical one; empty if there are none."""
+    """The accepted answers, the first being the canonical one; empty if there are none. Raises `LeftOut`."""
     given = value_at(row, source.answer) if source.answer else None
     found = [
         from_field(str(answer)) for answer in (given if isinstance(given, list) else [given]) if answer is not None
@@ -76,8 +76,24 @@ def answers_of(row: dict[str, Any], source: Source) -> list[str]:
         solution = value_at(row, source.solution)
         answer = from_solution(solution) if isinstance(solution, str) else None
         found = [from_field(answer)] if answer else []
-    aliases = value_at(row, source.aliases) if source.aliases and found else None
-    return list(dict.fromkeys([*found, *(str(alias).strip() for alias in aliases or [] if str(alias).strip())]))
+    if source.aliases and found:
+        found += aliases_in(value_at(row, source.aliases))
+    return list(dict.fromkeys(found))
+
+
+def aliases_in(given: Any) -> list[str]:
+    """The aliases of a list, or of a text that is a JSON list (as CSV holds one). Raises `LeftOut` for anything else:
+    the letters of a text would all be accepted answers."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given) if given.strip() else None
+        except (json.JSONDecodeError, RecursionError):
+            raise LeftOut("its aliases are no list") from None
+    if given is None:
+        return []
+    if not isinstance(given, list):
+        raise LeftOut("its aliases are no list")
+    return [str(alias).strip() for alias in given if alias is not None and str(alias).strip()]
 
 
 def task_of(row: dict[str, Any], name: str, source: Source, unusable: Unusable) -> dict[str, Any]:

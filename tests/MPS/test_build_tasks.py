@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 from data_resource.answers import from_field, from_solution, last_boxed
+from data_resource.build_tasks import LeftOut, answers_of
+from data_resource.sources import Source
 
 from score.tasks import Task, read_tasks
 
@@ -124,6 +126,27 @@ def test_aliases_become_accepted_answers_and_values_can_be_chosen(tmp_path: Path
     assert build(tmp_path, config_of(tmp_path, toy=source) | {"bc_share": 0}).returncode == 0
     (task,) = read_tasks(tmp_path / "math_mps.jsonl")[0]
     assert task.true_answer == ["Ada", "Ada Lovelace"]
+
+
+@pytest.mark.parametrize(
+    "given, accepted",
+    [
+        (["pol", None, " ", 3], ["politician", "pol", "3"]),
+        ('["politician", "pol"]', ["politician", "pol"]),
+        ("null", ["politician"]),
+        ("", ["politician"]),
+        (None, ["politician"]),
+    ],
+)
+def test_aliases_are_a_list_or_a_text_that_is_one(given: Any, accepted: list[str]) -> None:
+    row = {"answer": "politician", "also": given}
+    assert answers_of(row, Source(answer="answer", aliases="also")) == accepted
+
+
+@pytest.mark.parametrize("given", ["pol", "['pol']", '{"pol": 1}', {"pol": 1}, 7])
+def test_a_row_whose_aliases_are_no_list_is_left_out(given: Any) -> None:
+    with pytest.raises(LeftOut, match="aliases are no list"):
+        answers_of({"answer": "politician", "also": given}, Source(answer="answer", aliases="also"))
 
 
 def test_without_a_network_it_says_which_files_to_put_where(tmp_path: Path) -> None:
