@@ -38,7 +38,11 @@ def test_the_last_box_is_read_with_balanced_braces(text: str, answer: str | None
 
 def test_answers_of_solutions_and_fields() -> None:
     assert from_solution("48 + 24 = <<48+24=72>>72 clips.\n#### 72") == "72"
+    assert from_solution("It is 3 + 4.\n####7\n") == "7"
     assert from_solution(r"Hence $x = \boxed{5}$.") == "5"
+    assert from_solution("#### Step 1\nIt is $3^2$.\n#### Step 2\nThus $\\boxed{9}$, as said.") == "9"
+    assert from_solution("It is #### 7, or so.") is None
+    assert from_solution("Thus $\\boxed{9}$.\n####") == "9"
     assert from_solution("It is left to the reader.") is None
     assert from_field(r"\boxed{\text{Trochophore}}") == "Trochophore"
     assert from_field(r" \text{(A)} or 3 ") == r"\text{(A)} or 3"
