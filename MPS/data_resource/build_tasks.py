@@ -32,7 +32,7 @@ from data_resource.sources import (  # noqa: E402
 from pydantic import Field  # noqa: E402
 
 from score import cli  # noqa: E402
-from score.contamination import ContaminationSettings, Index, evaluation_files, read_questions  # noqa: E402
+from score.contamination import ContaminationSettings, Index, evaluation_files, read_questions, unmatched  # noqa: E402
 from score.errors import DataError, SettingsError  # noqa: E402
 from score.questions import draw, fingerprint, normalised  # noqa: E402
 from score.settings import Strict, load_settings  # noqa: E402
@@ -257,6 +257,8 @@ def main() -> int:
     print("written: " + ", ".join(map(str, written)))
     if not builder.evaluation:
         print("not checked against evaluation sets: none found (see evaluation_sets in the config)")
+    for pattern in unmatched(settings.evaluation_sets):
+        print(f"evaluation_sets: no file matches {pattern}")
     return 0
 
 

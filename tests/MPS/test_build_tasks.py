@@ -153,6 +153,17 @@ def test_a_row_whose_aliases_are_no_list_is_left_out(given: Any) -> None:
         answers_of({"answer": "politician", "also": given}, Source(answer="answer", aliases="also"))
 
 
+def test_a_pattern_of_evaluation_sets_that_matches_nothing_is_said(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"question": "What is 2 + 2?", "answer": "4"}) + "\n")
+    (tmp_path / "test.jsonl").write_text(json.dumps({"id": "1", "question": "What else?"}) + "\n")
+    config = config_of(tmp_path, toy={"files": [str(rows)], "answer": "answer"})
+    ran = build(tmp_path, config | {"evaluation_sets": [f"{tmp_path}/test*.jsonl", f"{tmp_path}/none/*.jsonl"]})
+    assert ran.returncode == 0, ran.stderr
+    assert f"evaluation_sets: no file matches {tmp_path}/none/*.jsonl\n" in ran.stdout
+    assert "test*" not in ran.stdout and "not checked" not in ran.stdout
+
+
 def test_without_a_network_it_says_which_files_to_put_where(tmp_path: Path) -> None:
     ran = build(tmp_path, config_of(tmp_path), HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "cache"))
     assert ran.returncode == 2 and "cannot be reached" in ran.stderr

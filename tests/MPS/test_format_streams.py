@@ -150,6 +150,12 @@ def test_a_missing_evaluation_set_stops_and_an_empty_pattern_is_said(mentored: l
     assert ran.returncode == 2 and "absent.jsonl does not exist" in ran.stderr
     ran = run("SCoRe_RL_convert", *mentored, "--set", f"evaluation_sets=[{tmp_path}/none/*.jsonl]")
     assert ran.returncode == 0 and "not checked against evaluation sets: none found" in ran.stdout
+    assert f"no file matches {tmp_path}/none/*.jsonl" in ran.stdout
+    (tmp_path / "test.jsonl").write_text(json.dumps({"id": "1", "question": "What else?"}) + "\n")
+    both = f"evaluation_sets=[{tmp_path}/test*.jsonl, {tmp_path}/none/*.jsonl]"
+    ran = run("SCoRe_RL_convert", *mentored, "--set", both)
+    assert ran.returncode == 0 and "checked against 1 evaluation questions of 1 files" in ran.stdout
+    assert f"dropped; no file matches {tmp_path}/none/*.jsonl\n" in ran.stdout
 
 
 def questions_of(folder: Path) -> tuple[set[str], set[str]]:
