@@ -21,6 +21,7 @@ sys.path[:0] = [str(ROOT / "MPS"), str(ROOT)]
 
 from data_resource.answers import from_field, from_solution  # noqa: E402
 from data_resource.sources import (  # noqa: E402
+    SUFFIXES,
     HubUnreachable,
     Source,
     local_files,
@@ -130,7 +131,14 @@ def task_of(row: dict[str, Any], name: str, source: Source, unusable: Unusable) 
 
 
 def rows_of(name: str, source: Source, raw: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a source's files, else of the hub. Raises `SettingsError` where there is neither."""
     files = local_files(name, source, raw)
+    if not files and not source.hub:
+        formats = ", ".join(SUFFIXES)
+        raise SettingsError(
+            f"sources.{name}: no file of the formats {formats} under {raw / name}/ (looked from {Path.cwd()}), and no "
+            f"`hub`; put files there, or set sources.{name}.files or sources.{name}.hub"
+        )
     if not files:
         yield from rows_of_hub(source)
     for path in files:

@@ -13,8 +13,9 @@ import pytest
 import yaml
 from data_resource.answers import from_field, from_solution, last_boxed
 from data_resource.build_tasks import LeftOut, answers_of
-from data_resource.sources import Source
+from data_resource.sources import Source, rows_of_file
 
+from score.errors import DataError
 from score.tasks import Task, read_tasks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,6 +163,38 @@ def test_a_pattern_of_evaluation_sets_that_matches_nothing_is_said(tmp_path: Pat
     assert ran.returncode == 0, ran.stderr
     assert f"evaluation_sets: no file matches {tmp_path}/none/*.jsonl\n" in ran.stdout
     assert "test*" not in ran.stdout and "not checked" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"q": 1, "l": [1]}\n{"q": 2, "l": [2]}\n', '[{"q": 1}, {"q": 2}]', '{"data": [{"q": 1}, {"q": 2}]}']
+    + ['\n{"version": 1,\n "data": [\n{"q": 1},\n{"q": 2}\n]\n}\n'],
+)
+def test_a_json_file_holds_an_array_an_object_with_one_or_lines(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rows.json").write_text(text)
+    assert [row["q"] for row in rows_of_file(tmp_path / "rows.json", {"q"})] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [('{"q": 1}\n{"q": ', "rows.json:2: not JSON"), ('{"q": \n1', "expected a list of rows"), ("", "expected a list")],
+)
+def test_a_json_file_that_is_none_of_these_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "rows.json").write_text(text)
+    with pytest.raises(DataError, match=said):
+        list(rows_of_file(tmp_path / "rows.json", {"q"}))
+
+
+def test_a_source_without_files_and_hub_is_named_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "raw" / "toys").mkdir(parents=True)
+    ran = build(tmp_path, config_of(tmp_path, toy={"answer": "answer"}))
+    assert ran.returncode == 2 and "Traceback" not in ran.stderr
+    assert "sources.toy: no file" in ran.stderr and f"{tmp_path}/raw/toy/" in ran.stderr
+
+
+def test_a_name_that_the_hub_cannot_have_is_named(tmp_path: Path) -> None:
+    ran = build(tmp_path, config_of(tmp_path, toy={"answer": "answer", "hub": "not/a/name"}))
+    assert ran.returncode == 2 and "Traceback" not in ran.stderr and "not/a/name" in ran.stderr
 
 
 def test_without_a_network_it_says_which_files_to_put_where(tmp_path: Path) -> None:
