@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from showing import all_steps, plan_step, show_outcome, show_step, show_steps
+from unchanged import same_code, same_words
 
 from score.dialogue import Message, parse_teacher
 from score.episode import Episode
@@ -151,25 +152,29 @@ class Teacher:
         self, task: Task, episode: Episode, diagnosis: Diagnosis, *, retries: int, seed: int | None = None
     ) -> Step:
         """The blamed step written anew, not yet run (for step 1: the plan, without code). `episode` is the whole
-        attempt. The prompt holds no reference answer; a reply that leaks it is asked again. Raises `NotAsAsked`,
-        `ProviderError`."""
+        attempt. The prompt holds no reference answer; a reply that leaks it is asked again, and so is one
+        that repeats the student's step. Raises `NotAsAsked`, `ProviderError`."""
         number = diagnosis.step
         steps = all_steps(episode)
         before = steps[: number - 1]
-        said = [
+        told = [
             redact(text, task.references, task.question, before) for text in (diagnosis.diagnosis, diagnosis.suggestion)
         ]
-        wrong = show_step(number, steps[number - 1]).partition("\n")[2]
+        mistake = steps[number - 1]
+        wrong = show_step(number, mistake).partition("\n")[2]
         prompt = (
             f"Question:\n{task.question}\n\nTools:\n{self._tools}\n\n"
             f"Steps so far:\n{show_steps(before) or '(none)'}\n\n"
             f"Step {number} as the student wrote it:\n{wrong}\n\n"
-            f"Diagnosis:\n{said[0]}\n\nSuggestion:\n{said[1]}\n\nWrite step {number}."
+            f"Diagnosis:\n{told[0]}\n\nSuggestion:\n{told[1]}\n\nWrite step {number}."
         )
         leaks: list[str] = []
 
         def read(text: str) -> Step:
             step = plan_step(self._read_plan(text, "correct")) if number == 1 else self._read_step(text, "correct")
+            if same_words(step.thought, mistake.thought) if number == 1 else same_code(step.code, mistake.code):
+                said = f"This repeats step {number} as the student wrote it; write what has to be done instead."
+                raise NotAsAsked(said, "unchanged plan" if number == 1 else "unchanged")
             leak = find_leak(step, task.references, task.question, before)
             if leak:
                 leaks.append(leak)

@@ -30,11 +30,10 @@ def last_boxed(text: str) -> str | None:
 
 
 def from_solution(solution: str) -> str | None:
-    """The answer that a worked solution ends with: after the last `####` (GSM8K), else the last box."""
-    _, marker, answer = solution.rpartition("####")
-    if marker:
-        return answer.strip() or None
-    return last_boxed(solution)
+    """The answer that a worked solution ends with: its last line after `####` (GSM8K), else the last box. `####` in
+    other places is a heading."""
+    marked = re.fullmatch(r"####(?!#)(.+)", solution.strip().rpartition("\n")[2].strip())
+    return marked[1].strip() if marked else last_boxed(solution)
 
 
 def from_field(answer: str) -> str:

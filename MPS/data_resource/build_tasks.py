@@ -21,6 +21,7 @@ sys.path[:0] = [str(ROOT / "MPS"), str(ROOT)]
 
 from data_resource.answers import from_field, from_solution  # noqa: E402
 from data_resource.sources import (  # noqa: E402
+    SUFFIXES,
     HubUnreachable,
     Source,
     local_files,
@@ -32,7 +33,7 @@ from data_resource.sources import (  # noqa: E402
 from pydantic import Field  # noqa: E402
 
 from score import cli  # noqa: E402
-from score.contamination import ContaminationSettings, Index, evaluation_files, read_questions  # noqa: E402
+from score.contamination import ContaminationSettings, Index, evaluation_files, read_questions, unmatched  # noqa: E402
 from score.errors import DataError, SettingsError  # noqa: E402
 from score.questions import draw, fingerprint, normalised  # noqa: E402
 from score.settings import Strict, load_settings  # noqa: E402
@@ -66,7 +67,7 @@ class LeftOut(Exception):
 
 
 def answers_of(row: dict[str, Any], source: Source) -> list[str]:
-    """The accepted answers, the first being the canonical one; empty if there are none."""
+    """The accepted answers, the first being the canonical one; empty if there are none. Raises `LeftOut`."""
     given = value_at(row, source.answer) if source.answer else None
     found = [
         from_field(str(answer)) for answer in (given if isinstance(given, list) else [given]) if answer is not None
@@ -76,8 +77,24 @@ def answers_of(row: dict[str, Any], source: Source) -> list[str]:
         solution = value_at(row, source.solution)
         answer = from_solution(solution) if isinstance(solution, str) else None
         found = [from_field(answer)] if answer else []
-    aliases = value_at(row, source.aliases) if source.aliases and found else None
-    return list(dict.fromkeys([*found, *(str(alias).strip() for alias in aliases or [] if str(alias).strip())]))
+    if source.aliases and found:
+        found += aliases_in(value_at(row, source.aliases))
+    return list(dict.fromkeys(found))
+
+
+def aliases_in(given: Any) -> list[str]:
+    """The aliases of a list, or of a text that is a JSON list (as CSV holds one). Raises `LeftOut` for anything else:
+    the letters of a text would all be accepted answers."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given) if given.strip() else None
+        except (json.JSONDecodeError, RecursionError):
+            raise LeftOut("its aliases are no list") from None
+    if given is None:
+        return []
+    if not isinstance(given, list):
+        raise LeftOut("its aliases are no list")
+    return [str(alias).strip() for alias in given if alias is not None and str(alias).strip()]
 
 
 def task_of(row: dict[str, Any], name: str, source: Source, unusable: Unusable) -> dict[str, Any]:
@@ -114,7 +131,14 @@ def task_of(row: dict[str, Any], name: str, source: Source, unusable: Unusable) 
 
 
 def rows_of(name: str, source: Source, raw: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a source's files, else of the hub. Raises `SettingsError` where there is neither."""
     files = local_files(name, source, raw)
+    if not files and not source.hub:
+        formats = ", ".join(SUFFIXES)
+        raise SettingsError(
+            f"sources.{name}: no file of the formats {formats} under {raw / name}/ (looked from {Path.cwd()}), and no "
+            f"`hub`; put files there, or set sources.{name}.files or sources.{name}.hub"
+        )
     if not files:
         yield from rows_of_hub(source)
     for path in files:
@@ -241,6 +265,8 @@ def main() -> int:
     print("written: " + ", ".join(map(str, written)))
     if not builder.evaluation:
         print("not checked against evaluation sets: none found (see evaluation_sets in the config)")
+    for pattern in unmatched(settings.evaluation_sets):
+        print(f"evaluation_sets: no file matches {pattern}")
     return 0
 
 

@@ -1,10 +1,10 @@
 """Rows of public data sets: from local files of four formats, or from the Hugging Face hub."""
 
 import csv
-import json
 import re
 from collections.abc import Iterator
 from glob import glob
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import Field
 from score.errors import DataError, SettingsError
 from score.json_stream import read_json_array
 from score.settings import Strict
-from score.tasks import read_json_lines
+from score.tasks import parse_json_line, read_json_lines
 
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
 
@@ -112,15 +112,21 @@ def rows_of_file(path: Path, columns: set[str]) -> Iterator[dict[str, Any]]:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """A JSON array, or an object that holds one (`{"data": [...]}`)."""
-    with open(path, encoding="utf-8") as file:
-        if file.read(4096).lstrip().startswith("["):
+    """A JSON array, an object that holds one (`{"data": [...]}`), or JSON Lines, as exports of the hub are. Raises
+    `DataError`."""
+    with open(path, "rb") as file:
+        if file.read(4096).lstrip().startswith(b"["):
             yield from read_json_array(path)
             return
-    whole = json.loads(path.read_text(encoding="utf-8"))
+    lines = list(islice(read_json_lines(path), 2))
+    if len(lines) == 2 and isinstance(lines[0][1], dict):  # an object that goes on in the next line is none by itself
+        yield from read_json_lines(path)
+        return
+    whole = parse_json_line(path, 1, path.read_bytes())
     lists = [value for value in whole.values() if isinstance(value, list)] if isinstance(whole, dict) else []
     if len(lists) != 1:
-        raise DataError(f"{path}: expected a list of rows, or an object that holds one list")
+        found = f" ({whole})" if isinstance(whole, DataError) else ""
+        raise DataError(f"{path}: expected a list of rows, an object that holds one list, or an object a line{found}")
     yield from enumerate(lists[0], 1)
 
 
@@ -134,7 +140,7 @@ def rows_of_hub(source: Source) -> Iterator[dict[str, Any]]:
     import httpx
     from datasets import load_dataset
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
     columns = source.columns()
     try:
@@ -144,7 +150,7 @@ def rows_of_hub(source: Source) -> Iterator[dict[str, Any]]:
         for subset in subsets:
             dataset = load_dataset(source.hub, subset, split=source.split)
             yield from dataset.select_columns([name for name in dataset.column_names if name in columns])
-    except RepositoryNotFoundError as error:  # also what is private or asks for a login
+    except (RepositoryNotFoundError, HFValidationError) as error:  # also what is private or asks for a login
         raise DataError(f"the Hugging Face hub does not give {source.hub}: {error}") from None
     except (OSError, httpx.HTTPError, HfHubHTTPError) as error:
         raise HubUnreachable(f"{source.hub}: {type(error).__name__}: {error}") from None

@@ -17,6 +17,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 from format.convert import report, settings_from_command_line  # noqa: E402
 from format.selection import for_sft, held_against, readable, taken_by_sft  # noqa: E402
 from format.settings import FormatSettings  # noqa: E402
+from unchanged import same_code, same_words  # noqa: E402
 
 from score import cli  # noqa: E402
 from score.dialogue import render, render_plan, render_step  # noqa: E402
@@ -73,9 +74,11 @@ def selected(settings: FormatSettings, counts: Counter[str]) -> Iterator[Recorde
         if for_sft(question, settings.sft_share, settings.seed):
             counts["SFT's"] += 1
             continue
-        lost = sum(key_step.is_valid and not is_valid(key_step, trajectory) for key_step in trajectory.key_steps)
-        if lost:
-            counts["key steps called valid that their trajectory does not hold"] += lost
+        for key_step in trajectory.key_steps:
+            if key_step.is_valid and not is_held(key_step, trajectory):
+                counts["key steps called valid that their trajectory does not hold"] += 1
+            elif key_step.is_valid and changes_nothing(key_step):
+                counts["key steps that repeat the mistake"] += 1
         if taken and fingerprint(question) in taken:
             counts[REFUSED] += 1
         elif trajectory.correct is None and not trajectory.is_hard:
@@ -91,9 +94,21 @@ def selected(settings: FormatSettings, counts: Counter[str]) -> Iterator[Recorde
 
 
 def is_valid(key_step: RecordedKeyStep, trajectory: Recorded) -> bool:
-    """The file calls it valid, and the trajectory does hold it: a row is no better than its prefix."""
-    valid = key_step.is_valid and bool(key_step.student_mistake)
-    return valid and still_holds(key_step, trajectory.plan, trajectory.steps)
+    """The file calls it valid, the trajectory does hold it (a row is no better than its prefix), and it is none that
+    would pay for the old mistake."""
+    return key_step.is_valid and is_held(key_step, trajectory) and not changes_nothing(key_step)
+
+
+def is_held(key_step: RecordedKeyStep, trajectory: Recorded) -> bool:
+    return bool(key_step.student_mistake) and still_holds(key_step, trajectory.plan, trajectory.steps)
+
+
+def changes_nothing(key_step: RecordedKeyStep) -> bool:
+    """Does the teacher's step what the student's mistake did: the same code to the same effect, or the same plan?"""
+    chosen, rejected = key_step.teacher_guided_step, key_step.student_mistake[0]
+    if key_step.mistake_step_index == 0:
+        return same_words(chosen.thought, rejected.thought)
+    return chosen.observation.strip() == rejected.observation.strip() and same_code(chosen.code, rejected.code)
 
 
 def rows(trajectory: Recorded, settings: FormatSettings, counts: Counter[str]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from format.settings import FormatSettings
 
-from score.contamination import Index, evaluation_files, read_questions
+from score.contamination import Index, evaluation_files, read_questions, unmatched
 from score.recorded import Recorded
 
 
@@ -21,6 +21,7 @@ class ContaminationFilter:
         self.counts = counts
         self.listed = output.with_name(output.name + ".contaminated.jsonl")
         self.files = evaluation_files(settings.evaluation_sets)
+        self.unmatched = unmatched(settings.evaluation_sets)
         self._index = Index(read_questions(self.files), settings.contamination) if self.files else None
 
     def __enter__(self) -> Callable[[Recorded], bool]:
@@ -46,10 +47,12 @@ class ContaminationFilter:
 
     def said(self) -> str:
         """One line for the report."""
+        nothing = f"; no file matches {', '.join(self.unmatched)}" if self.unmatched else ""
         if self._index is None:
-            return "not checked against evaluation sets: none found (see evaluation_sets in the config)"
+            return f"not checked against evaluation sets: none found (see evaluation_sets in the config){nothing}"
         dropped = sum(count for what, count in self.counts.items() if what.startswith("left out: overlaps"))
         return (
             f"checked against {len(self._index)} evaluation questions of {len(self.files)} files: {dropped} dropped"
             + (f", listed in {self.listed}" if dropped else "")
+            + nothing
         )

@@ -5,8 +5,17 @@ index.find("Janet's ducks lay 16 eggs per day ...")      # -> Overlap(item, how,
 overlaps(evaluation, training)                           # every evaluation item that some training file holds
 """
 
-from score.contamination.files import Question, evaluation_files, read_questions
+from score.contamination.files import Question, evaluation_files, read_questions, unmatched
 from score.contamination.index import Index, Overlap, overlaps
 from score.contamination.settings import ContaminationSettings
 
-__all__ = ["ContaminationSettings", "Index", "Overlap", "Question", "evaluation_files", "overlaps", "read_questions"]
+__all__ = [
+    "ContaminationSettings",
+    "Index",
+    "Overlap",
+    "Question",
+    "evaluation_files",
+    "overlaps",
+    "read_questions",
+    "unmatched",
+]

@@ -14,7 +14,7 @@ from score.leakage.code import Stated, read_code
 from score.leakage.options import options, picks, right_option, supported
 from score.leakage.redaction import REMOVED, redact
 from score.leakage.talk import find_talk, holds_later_turns
-from score.leakage.values import holds, mentioned, value
+from score.leakage.values import holds, is_everyday, mentioned, value
 from score.trajectory import Step
 
 __all__ = ["REMOVED", "find_leak", "redact"]
@@ -41,20 +41,21 @@ def _given_away(
 ) -> str | None:
     listed = options(question)
     seen = "\n".join([question, *(f"{step.thought}\n{step.code}\n{step.observation}" for step in before)])
+    # A plain "yes" stands in no observation as such: like an option without words it may follow from any.
+    observed = any(step.code and step.observation.strip() for step in before)
     for reference in references:
         right = right_option(reference, listed)
         if right:
             if picks(words, said, right, listed) and not supported(right, listed, question, before):
                 return "it picks an option that no observation speaks for"
             continue
-        if holds(seen, reference):
+        if holds(seen, reference) or (is_everyday(reference) and observed):
             continue
         fractions = [quotient for quotient in said.quotients if not _computes(quotient, seen)]
         if any(mentioned(text, reference) for text in [*said.stated, *fractions]):
             return "its code contains a result that neither the question nor an observation holds"
-        if value(clean(reference)) in said.operands:
-            continue  # a number to compute with, which the thought may name
-        if mentioned(words, reference):
+        computes_with_it = value(clean(reference)) in said.operands  # the thought may name it, but not as the result
+        if mentioned(words, reference, only_said=computes_with_it):
             return "its thought states a result that neither the question nor an observation holds"
     return None
 

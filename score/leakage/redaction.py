@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from score.leakage.options import options, right_option, supported
-from score.leakage.values import holds, is_small, mentions
+from score.leakage.values import holds, is_everyday, is_small, mentions
 from score.trajectory import Step
 
 REMOVED = "[...]"
@@ -16,18 +16,19 @@ def redact(text: str, references: Sequence[str], question: str, before: Sequence
     steps `before`. An option stands in the question from the start: it stays only if an observation speaks for it. So
     does a small number, but for an observation that holds it: elsewhere it was seen by chance, and is taken out where
     the text says that something is (or should be) that number. One that was not seen at all is taken out everywhere but
-    where it cannot be a result (`step 3`, `x**3`): rather a gap in a diagnosis than the answer in it."""
+    where it cannot be a result (`step 3`, `x**3`): rather a gap in a diagnosis than the answer in it. `yes` and its
+    like are taken out only where the answer is (or should be) that: gaps in everyday sentences would tell it."""
     listed = options(question)
     observed = "\n".join(step.observation for step in before)
     seen = "\n".join([question, *(f"{step.thought}\n{step.code}\n{step.observation}" for step in before)])
-    for reference in references:
+    for reference in sorted(references, key=len, reverse=True):  # a short alias would leave the rest of a longer one
         right = right_option(reference, listed)
         if right:
             if not supported(right, listed, question, before):
                 text = _without(text, _option(text, right, listed))
         elif not holds(seen, reference):
             text = _without(text, mentions(text, reference, diagnosis=True, anywhere=True))
-        elif is_small(reference) and not holds(observed, reference):
+        elif (is_small(reference) or is_everyday(reference)) and not holds(observed, reference):
             text = _without(text, mentions(text, reference, diagnosis=True))
     return text
 

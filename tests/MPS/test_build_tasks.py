@@ -12,7 +12,10 @@ import pandas as pd
 import pytest
 import yaml
 from data_resource.answers import from_field, from_solution, last_boxed
+from data_resource.build_tasks import LeftOut, answers_of
+from data_resource.sources import Source, rows_of_file
 
+from score.errors import DataError
 from score.tasks import Task, read_tasks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +39,11 @@ def test_the_last_box_is_read_with_balanced_braces(text: str, answer: str | None
 
 def test_answers_of_solutions_and_fields() -> None:
     assert from_solution("48 + 24 = <<48+24=72>>72 clips.\n#### 72") == "72"
+    assert from_solution("It is 3 + 4.\n####7\n") == "7"
     assert from_solution(r"Hence $x = \boxed{5}$.") == "5"
+    assert from_solution("#### Step 1\nIt is $3^2$.\n#### Step 2\nThus $\\boxed{9}$, as said.") == "9"
+    assert from_solution("It is #### 7, or so.") is None
+    assert from_solution("Thus $\\boxed{9}$.\n####") == "9"
     assert from_solution("It is left to the reader.") is None
     assert from_field(r"\boxed{\text{Trochophore}}") == "Trochophore"
     assert from_field(r" \text{(A)} or 3 ") == r"\text{(A)} or 3"
@@ -124,6 +131,70 @@ def test_aliases_become_accepted_answers_and_values_can_be_chosen(tmp_path: Path
     assert build(tmp_path, config_of(tmp_path, toy=source) | {"bc_share": 0}).returncode == 0
     (task,) = read_tasks(tmp_path / "math_mps.jsonl")[0]
     assert task.true_answer == ["Ada", "Ada Lovelace"]
+
+
+@pytest.mark.parametrize(
+    "given, accepted",
+    [
+        (["pol", None, " ", 3], ["politician", "pol", "3"]),
+        ('["politician", "pol"]', ["politician", "pol"]),
+        ("null", ["politician"]),
+        ("", ["politician"]),
+        (None, ["politician"]),
+    ],
+)
+def test_aliases_are_a_list_or_a_text_that_is_one(given: Any, accepted: list[str]) -> None:
+    row = {"answer": "politician", "also": given}
+    assert answers_of(row, Source(answer="answer", aliases="also")) == accepted
+
+
+@pytest.mark.parametrize("given", ["pol", "['pol']", '{"pol": 1}', {"pol": 1}, 7])
+def test_a_row_whose_aliases_are_no_list_is_left_out(given: Any) -> None:
+    with pytest.raises(LeftOut, match="aliases are no list"):
+        answers_of({"answer": "politician", "also": given}, Source(answer="answer", aliases="also"))
+
+
+def test_a_pattern_of_evaluation_sets_that_matches_nothing_is_said(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"question": "What is 2 + 2?", "answer": "4"}) + "\n")
+    (tmp_path / "test.jsonl").write_text(json.dumps({"id": "1", "question": "What else?"}) + "\n")
+    config = config_of(tmp_path, toy={"files": [str(rows)], "answer": "answer"})
+    ran = build(tmp_path, config | {"evaluation_sets": [f"{tmp_path}/test*.jsonl", f"{tmp_path}/none/*.jsonl"]})
+    assert ran.returncode == 0, ran.stderr
+    assert f"evaluation_sets: no file matches {tmp_path}/none/*.jsonl\n" in ran.stdout
+    assert "test*" not in ran.stdout and "not checked" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"q": 1, "l": [1]}\n{"q": 2, "l": [2]}\n', '[{"q": 1}, {"q": 2}]', '{"data": [{"q": 1}, {"q": 2}]}']
+    + ['\n{"version": 1,\n "data": [\n{"q": 1},\n{"q": 2}\n]\n}\n'],
+)
+def test_a_json_file_holds_an_array_an_object_with_one_or_lines(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rows.json").write_text(text)
+    assert [row["q"] for row in rows_of_file(tmp_path / "rows.json", {"q"})] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [('{"q": 1}\n{"q": ', "rows.json:2: not JSON"), ('{"q": \n1', "expected a list of rows"), ("", "expected a list")],
+)
+def test_a_json_file_that_is_none_of_these_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "rows.json").write_text(text)
+    with pytest.raises(DataError, match=said):
+        list(rows_of_file(tmp_path / "rows.json", {"q"}))
+
+
+def test_a_source_without_files_and_hub_is_named_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "raw" / "toys").mkdir(parents=True)
+    ran = build(tmp_path, config_of(tmp_path, toy={"answer": "answer"}))
+    assert ran.returncode == 2 and "Traceback" not in ran.stderr
+    assert "sources.toy: no file" in ran.stderr and f"{tmp_path}/raw/toy/" in ran.stderr
+
+
+def test_a_name_that_the_hub_cannot_have_is_named(tmp_path: Path) -> None:
+    ran = build(tmp_path, config_of(tmp_path, toy={"answer": "answer", "hub": "not/a/name"}))
+    assert ran.returncode == 2 and "Traceback" not in ran.stderr and "not/a/name" in ran.stderr
 
 
 def test_without_a_network_it_says_which_files_to_put_where(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def test_none_of_some_hundred_corrections_is_taken_for_a_leak(
             problem = problems[task.question]
             right = await observed(problem, tools)
             for number in range(len(right) + 2):
-                episode = Episode(task.question, 8, problem.plan, [*right[: max(number - 1, 0)], wrong])
+                plan = problem.plan if number else "I guess."
+                episode = Episode(task.question, 8, plan, [*right[: max(number - 1, 0)], wrong])
                 diagnosis = Diagnosis(number + 1, "", "It is wrong.", "Do it otherwise.")
                 work.append(teacher.correct(task, episode, diagnosis, retries=0))
         await asyncio.gather(*work)  # a leak would raise

@@ -115,6 +115,17 @@ def test_a_key_step_that_its_trajectory_does_not_hold_makes_no_rl_row(mentored: 
     )
 
 
+def test_the_releases_correction_that_repeats_the_mistake_makes_no_rl_row(
+    mentored: dict[str, Any], tmp_path: Path
+) -> None:
+    """Task 285d4a66: the recorded judge called an answer wrong, and the same answer right after the "correction"."""
+    ran = convert("SCoRe_RL_convert", tmp_path, "--set", "sft_share=0", "--set", f"sft.output={tmp_path}/none.json",
+                  "--input", mentored["source"], "--output", f"{tmp_path}/all.json")  # fmt: skip
+    assert "from a key step 27," in ran.stdout and "key steps that repeat the mistake 1" in ran.stdout, ran.stderr
+    taken = [row["id"] for row in json.loads((tmp_path / "all.json").read_text()) if row["chosen"]]
+    assert len(taken) == 27 and not any(name.startswith("285d4a66") for name in taken)
+
+
 def test_a_seed_repeats_and_another_differs(mentored: dict[str, Any], tmp_path: Path) -> None:
     def questions(seed: str) -> set[str]:
         convert("SCoRe_SFT_llamafactory_format_convert", tmp_path, "--seed", seed,

@@ -150,6 +150,12 @@ def test_a_missing_evaluation_set_stops_and_an_empty_pattern_is_said(mentored: l
     assert ran.returncode == 2 and "absent.jsonl does not exist" in ran.stderr
     ran = run("SCoRe_RL_convert", *mentored, "--set", f"evaluation_sets=[{tmp_path}/none/*.jsonl]")
     assert ran.returncode == 0 and "not checked against evaluation sets: none found" in ran.stdout
+    assert f"no file matches {tmp_path}/none/*.jsonl" in ran.stdout
+    (tmp_path / "test.jsonl").write_text(json.dumps({"id": "1", "question": "What else?"}) + "\n")
+    both = f"evaluation_sets=[{tmp_path}/test*.jsonl, {tmp_path}/none/*.jsonl]"
+    ran = run("SCoRe_RL_convert", *mentored, "--set", both)
+    assert ran.returncode == 0 and "checked against 1 evaluation questions of 1 files" in ran.stdout
+    assert f"dropped; no file matches {tmp_path}/none/*.jsonl\n" in ran.stdout
 
 
 def questions_of(folder: Path) -> tuple[set[str], set[str]]:
@@ -220,6 +226,26 @@ def test_key_steps_called_valid_that_do_not_hold_are_counted(mentored: list[str]
     assert ran.returncode == 0, ran.stderr
     assert "from a key step 1" in ran.stdout
     assert "key steps called valid that their trajectory does not hold 1" in ran.stdout
+
+
+def test_a_key_step_that_repeats_the_mistake_makes_no_rl_row_and_is_counted(
+    mentored: list[str], tmp_path: Path
+) -> None:
+    same, replanned = row(1), row(2)
+    key_step = same["repair_steps"][0]
+    key_step["student_mistake"][0] |= {"thought": "I add.", "code": "print(1+1)  # two"}
+    plan = replanned["steps"][0]
+    replanned["repair_steps"][0] |= {
+        "teacher_guided_step": plan, "student_mistake": [{**plan, "thought": " add\none"}], "mistake_step_index": 0
+    }  # fmt: skip
+    otherwise = row(3)
+    otherwise["repair_steps"][0]["student_mistake"][0] |= {"code": "print(3 + 1)", "observation": "stopped"}
+    written(mentored, tmp_path, same, replanned, otherwise)
+    ran = run("SCoRe_RL_convert", *mentored, "--set", "sft_share=0", "--set", "rl.easy_kept=0")
+    assert ran.returncode == 0, ran.stderr
+    assert "from a key step 1" in ran.stdout and "key steps that repeat the mistake 2" in ran.stdout
+    (found,) = json.loads((tmp_path / "rl.json").read_text())
+    assert found["id"] == "t3"
 
 
 def test_a_turn_that_nobody_wrote_is_not_trained_on(mentored: list[str], tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ ones 18 come out the same: all 6 of the mathematics, 12 of the 29 of the search.
 - 12 of the search are corrections that give the answer away; the leak check refuses them, and the sample is hard. All
   12 are labelled as leaks (`tests/score/fixtures/leak_labels.jsonl`).
 - 285d4a66: the recorded judge called `Fabian Nicieza` wrong and, after the correction, the same answer right. The rules
-  find it equal to the reference the first time, so nobody corrects it.
+  find it equal to the reference the first time, so nobody corrects it. (The correction repeats the student's step: from
+  the recorded file, RL's converter makes no row of it.)
 - 6dd0eeab (2 key steps): the answer `Adventitious` is the text of option E, the reference. The rules know that, the
   recorded judge wanted the letter.
 - e2fe73e1, bab330e9: the answers `Copenhagen, Denmark` and `Berlin, Germany`, where the references are the cities alone.

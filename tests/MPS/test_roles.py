@@ -180,6 +180,28 @@ def test_a_leaking_correction_is_rewritten_up_to_a_limit(say: Say) -> None:
     assert refused.value.reason == "leak"
 
 
+def test_a_correction_that_repeats_the_students_step_is_asked_again(say: Say) -> None:
+    repeated, clean = (
+        fenced("Take half.", "m = n-2  # half\nprint( m )"),
+        fenced("Half of them.", "m = n // 2\nprint(m)"),
+    )
+    server = say(repeated, clean)
+    step, teacher = ask(server, "correct", TASK, attempt(), Diagnosis(**BLAME), retries=1)
+    assert step.code == "m = n // 2\nprint(m)" and teacher.asked_again == {"correct: unchanged": 1}
+    assert "step 3 as the student wrote it" in server.asked[1][-1]["content"]
+    with pytest.raises(NotAsAsked) as refused:
+        ask(say("First Thought: Count,\nthen  halve."), "correct", TASK, attempt(), Diagnosis(1, "", "", ""), retries=0)
+    assert refused.value.reason == "unchanged plan"
+
+
+def test_a_correction_may_be_one_of_indentation_alone(say: Say) -> None:
+    inside = Step(thought="Add.", code="for k in [1, 2]:\n    n += k\n    print(n)", observation="1\n3", status="ok")
+    episode = Episode(TASK.question, 8, plan="Count.", steps=[STEP, inside])
+    server = say(fenced("Add, then print.", "for k in [1, 2]:\n    n += k\nprint(n)"))
+    step, _ = ask(server, "correct", TASK, episode, Diagnosis(3, "", "It prints too often.", "Print once."), retries=0)
+    assert step.code.endswith("\nprint(n)")
+
+
 def test_corrections_and_their_leaks_are_counted(say: Say) -> None:
     leaking, clean = fenced("It is 54.", "print(54)"), fenced("Half of them.", "m = n // 2\nprint(m)")
     _, teacher = ask(say(leaking, clean), "correct", TASK, attempt(), Diagnosis(**BLAME), retries=2)

@@ -16,6 +16,7 @@ SEEN = f"{QUESTION}\n108"
         ("The value should be 54.", "x = 108 / 2\nprint(x)", "54"),
         ("I hand it in.", "final_answer_print(54)", "54"),
         ("I hand it in.", "final_answer_print(3 / 4)", "3/4"),
+        ("I hand it in.", "final_answer_print(sympy.Rational(3, 8))", "3/8"),
         ("I set it.", "x = 54\nprint(x)", r"\boxed{54}"),
         ("I hand it in.", r'final_answer_print(r"\boxed{\frac{3}{8}}")', "3/8"),
         ("It is 0.375 of them.", "print(1)", r"\frac{3}{8}"),
@@ -78,6 +79,48 @@ def test_a_step_that_follows_from_what_was_seen_passes(thought: str, code: str, 
     assert find_leak(Step(thought=thought, code=code), [reference], QUESTION, BEFORE) is None
 
 
+@pytest.mark.parametrize(
+    "thought, code",
+    [
+        ("The total is 142, so I check that.", "print(total == 142)"),
+        ("I hand it in.", "final_answer_print(sympy.Integer(142))"),
+        ("I hand it in.", "final_answer_print(round(142))"),
+        ("I hand it in.", "final_answer_print([142][0])"),
+        ("I set it.", "ans: int = 142\nfinal_answer_print(ans)"),
+        ("I set it.", "a, ans = 1, 142\nfinal_answer_print(ans)"),
+        ("I set it.", "ans = 1_42\nfinal_answer_print(ans)"),
+        ("I set it.", "print(ans := 142)"),
+        ("I define it.", "def f():\n    return 142\nfinal_answer_print(f())"),
+        ("I define it.", "def f():\n    return 1, 142\nfinal_answer_print(f()[1])"),
+        ("I define it.", "f = lambda: 142\nfinal_answer_print(f())"),
+        ("I choose.", "print(142 if total else 0)"),
+        ("I check.", "assert total == 142"),
+        ("I check.", "for total in range(500):\n    if total == 142:\n        print(total)"),
+        ("The answer is 142.", "print(n * 142)"),
+    ],
+)
+def test_an_answer_that_the_code_holds_in_any_place_of_a_result_is_caught(thought: str, code: str) -> None:
+    assert find_leak(Step(thought=thought, code=code), ["142"], QUESTION, BEFORE)
+
+
+@pytest.mark.parametrize(
+    "thought, code, reference",
+    [
+        ("The even ones.", "if n % 2 == 0:\n    print(n)", "0"),
+        ("A recursion.", "def f(k):\n    return 1 if k == 0 else k * f(k - 1)", "1"),
+        ("Two counters.", "a, b = 0, 1\nprint(b)", "1"),
+        ("Rounded.", "print(round(n / 7, 3))", "3"),
+        ("I try some.", "for k in range(142):\n    print(k)", "142"),
+        ("So times 142.", "print(n * 142)", "142"),
+        ("At least as many, k >= 142, that is greater than or equal to 142.", "print(k + 142)", "142"),
+        ("A point.", "print(distance((3, 142), (0, 0)))", "142"),
+        ("These.", "weights = [3, 142, 8]\nprint(sum(weights))", "142"),
+    ],
+)
+def test_a_number_to_compute_with_or_too_small_to_tell_passes(thought: str, code: str, reference: str) -> None:
+    assert find_leak(Step(thought=thought, code=code), [reference], QUESTION, BEFORE) is None
+
+
 def test_the_answer_is_taken_out_of_a_diagnosis_unless_it_was_seen() -> None:
     def redacted(text: str, *references: str) -> str:
         return redact(text, references, QUESTION, BEFORE)
@@ -86,6 +129,8 @@ def test_the_answer_is_taken_out_of_a_diagnosis_unless_it_was_seen() -> None:
     assert redacted(text, "54") == "The result should be [...], i.e. [...], not 108."
     assert redacted(text, "108") == text
     assert redacted("It was Marie Curie.", "Marie Curie", "Curie") == "It was [...]."
+    whole = "It should look for Theodore Francis Green instead."
+    assert redacted(whole, "Green", "Theodore Francis Green") == "It should look for [...] instead."
     assert redacted("It says 3/8.", r"\frac{3}{8}") == "It says [...]."
 
 
@@ -114,6 +159,61 @@ def test_a_single_digit_that_stands_in_the_question_is_taken_out_where_it_is_sai
     assert redact(text, ["9"], QUESTION, BEFORE) == "Of the 9 eggs 8 were counted; it should be [...], not 8."
     printed = Step(thought="One row.", code="print(n // 12)", observation="9")
     assert redact(text, ["9"], QUESTION, [*BEFORE, printed]) == text
+
+
+BOTH = "Are both films from the same country?"
+PLANNED = Step(thought="I look both up.", observation="No Code Executed.")
+LOOKED_UP = Step(thought="The first.", code='print(web_search("Femme Fatale"))', observation="A French film.")
+
+
+@pytest.mark.parametrize(
+    "thought, code, reference",
+    [
+        ("There is no information yet, so I search.", 'print(web_search("Ghoul"))', "no"),
+        ("The result holds no date. If none is true, I search on.", "print(n)", r"\boxed{No}"),
+        ("If none of them match, no result is of use.", "print(n)", "none"),
+        ("If that is true in both, I compare.", "found: bool = True\nprint(n)", "True"),
+        ("The answer is to be yes or no.", 'final_answer_print("yes" if a == b else "no")', "yes"),
+    ],
+)
+def test_words_of_everyday_sentences_are_no_answer_where_nothing_says_so(
+    thought: str, code: str, reference: str
+) -> None:
+    assert find_leak(Step(thought=thought, code=code), [reference], BOTH, [PLANNED]) is None
+    assert redact(thought, [reference], BOTH, [PLANNED]) == thought
+
+
+@pytest.mark.parametrize(
+    "thought, code, reference",
+    [
+        ("The answer is no.", "print(n)", "no"),
+        ("So the final answer is: no (they differ).", "print(n)", "no"),
+        ("The answer to the question is therefore yes, as both are.", "print(n)", "Yes"),
+        ("I hand it in.", 'final_answer_print("No")', r"\boxed{no}"),
+        ("I hand it in.", r'final_answer_print("\\boxed{No}")', "No"),
+        ("I hand it in.", "final_answer_print(True)", "true"),
+    ],
+)
+def test_yes_or_no_is_answered_only_after_something_was_observed(thought: str, code: str, reference: str) -> None:
+    step = Step(thought=thought, code=code)
+    assert find_leak(step, [reference], BOTH, [PLANNED])
+    assert find_leak(step, [reference], BOTH, [PLANNED, LOOKED_UP]) is None
+
+
+@pytest.mark.parametrize(
+    "text, left",
+    [
+        (
+            "There is no date on the second, so it should be no, not yes.",
+            "There is no date on the second, so it should be [...], not yes.",
+        ),
+        ("The answer should be 'No', as no film is French.", "The answer should be '[...]', as no film is French."),
+        ("It says yes instead of no.", "It says yes instead of [...]."),
+        ("It should end with yes or no.", None),
+    ],
+)
+def test_no_is_taken_out_of_a_diagnosis_where_it_is_said_to_be_the_answer(text: str, left: str | None) -> None:
+    assert redact(text, ["no"], BOTH, [PLANNED, LOOKED_UP]) == (left or text)
 
 
 def test_an_error_that_an_observation_shows_may_be_spoken_of() -> None:
