@@ -66,7 +66,7 @@ class Plan:
 # In the hard regime no mode was told apart from SFT with 64 steps (+2 to +3.5 points, seed 0 on an Intel machine).
 # In the easy one the demo's 48 steps gain 3.5 points on the mean of eight runs of seed 0, so it gets half as many.
 FULL = Plan("study", steps={"easy": 64, "hard": 128}, validate_every=16, seeds=(0, 1, 2))
-# With 8 steps on the hard regime's own road it would have taken 65 minutes, 13 of them mentoring (one run, stopped).
+# 54 minutes on two slow cores; on the hard regime's own road 65, of which mentoring took 13 (one run, stopped).
 QUICK = Plan("quick", steps={"quick": 8}, validate_every=8, seeds=(0,), tasks=300, arms=("sft", "sft_longer", *RL_ARMS))
 
 
