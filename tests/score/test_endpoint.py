@@ -51,6 +51,9 @@ BAD_DAYS = {
     "truncated JSON": Mood(body=completion("yes")[:60]),
     "HTML": Mood(headers={"Content-Type": "text/html"}, body=b"<html><body>Bad gateway</body></html>"),
     "JSON that is no completion": Mood(body=b'{"status": "warming up"}'),
+    "a reply without content": Mood(
+        body=b'{"choices": [{"message": {"content": null}, "finish_reason": "tool_calls"}]}'
+    ),
     "a hang": Mood(delay_s=1.5),
 }
 
@@ -221,9 +224,9 @@ def test_a_server_that_answers_only_probes_is_given_up(servers: list[MoodyServer
 
 
 def asked_after_a_check(
-    servers: list[MoodyServer], moods: list[Mood], **settings: Any
+    servers: list[MoodyServer], moods: list[Mood], checked: Mood = FINE, **settings: Any
 ) -> tuple[Completion | BaseException, MoodyServer]:
-    server = serve(servers, FINE, *moods)
+    server = serve(servers, checked, *moods)
 
     async def scene() -> Completion | BaseException:
         endpoint = Endpoint("teacher", EndpointSettings(base_url=server.address, model="m", **settings))
@@ -249,3 +252,20 @@ def test_a_streamed_reply_that_was_cut_is_tried_again(servers: list[MoodyServer]
     server = serve(servers, Mood(body=event("ye", None) + event("s", "length")))
     (reply,), _ = ask(server.address, stream=True)
     assert isinstance(reply, Completion) and reply.cut
+
+
+THOUGHT = b'{"role": "assistant", "content": null, "reasoning_content": "Hm"}, "finish_reason": "length"}]'
+USED = b'"usage": {"prompt_tokens": 10, "completion_tokens": 4}}'
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_that_is_cut_while_it_thinks_has_answered(servers: list[MoodyServer], stream: bool) -> None:
+    """With a reasoning parser vLLM sends no content then. The check's few tokens always end so."""
+    whole = b'{"choices": [{"message": ' + THOUGHT + b", " + USED
+    events = (
+        b'data: {"choices": [{"delta": ' + THOUGHT + b'}\n\ndata: {"choices": [], ' + USED + b"\n\ndata: [DONE]\n\n"
+    )
+    cut = Mood(body=events if stream else whole)
+    reply, server = asked_after_a_check(servers, [cut], checked=cut, stream=stream)
+    assert isinstance(reply, Completion) and reply.cut and reply.text == ""
+    assert reply.usage.tokens == 14 and len(server.asked) == 2
