@@ -4,6 +4,7 @@ import asyncio
 import email.utils
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -96,10 +97,32 @@ def test_retry_after_is_waited_for(servers: list[MoodyServer], form: str) -> Non
     assert 0.9 < server.asked[1] - server.asked[0] < 4
 
 
-def test_being_told_to_slow_down_uses_up_no_attempt(servers: list[MoodyServer]) -> None:
+def test_being_told_to_slow_down_uses_up_no_attempt(
+    servers: list[MoodyServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("score.llm.endpoint.FIRST_BACKOFF_S", 0.01)
     server = serve(servers, *[Mood(429, headers={"Retry-After": "0.01"})] * 6, FINE)
     (reply,), _ = ask(server.address, attempts=2)
     assert isinstance(reply, Completion) and len(server.asked) == 7
+
+
+def test_a_server_that_says_slow_down_for_0_s_is_not_hammered(
+    servers: list[MoodyServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("score.llm.endpoint.FIRST_BACKOFF_S", 0.05)
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    server = serve(servers, *[Mood(429, headers={"Retry-After": "0"})] * 5, FINE)
+    (reply,), _ = ask(server.address)
+    assert isinstance(reply, Completion)
+    pauses = [later - earlier for earlier, later in pairwise(server.asked)]
+    assert all(pause > 0.049 * 2**number for number, pause in enumerate(pauses)) and sum(pauses) < 10
+
+
+def test_the_check_does_not_wait_longer_than_give_up_after_s(servers: list[MoodyServer]) -> None:
+    asked = Mood(429, headers={"Retry-After": "86400"})
+    with pytest.raises(ProviderError, match="asks to wait 86400 s, and give_up_after_s is 1800") as raised:
+        asked_after_a_check(servers, [], checked=asked)
+    assert raised.value.fatal and len(servers[0].asked) == 1
 
 
 def test_a_quota_that_is_used_up_stops_the_run(servers: list[MoodyServer]) -> None:
