@@ -196,6 +196,8 @@ async def work_on(
         async def work(task: Task, sample: int) -> dict[str, Any]:
             account = open_account()
             row = await worker.work(task, sample, seed_of(settings.seed, number[task.id], sample))
+            if "sample" in row:  # a column of the task file: the journal would take it for the unit's number
+                row["task_sample"] = row.pop("sample")
             if settings.samples > 1:
                 row["sample"] = sample
             row["usage"] = row_usage(account)

@@ -244,6 +244,19 @@ def test_samples_of_a_task_are_units_of_their_own(quick: Runs) -> None:
     assert len({row["seed"] for row in rows}) == 15
 
 
+def test_a_column_of_the_task_file_is_not_taken_for_the_number_of_a_sample(quick: Runs) -> None:
+    tasks = [
+        {"id": f"t{number}", "question": "?", "true_answer": "", "sample": sample}
+        for number, sample in enumerate([2, "b", None])
+    ]
+    (quick.folder / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    assert quick.run().returncode == 0 and quick.units() == [("t0", 0), ("t1", 0), ("t2", 0)]
+    again = quick.run("--samples", "2")
+    assert again.returncode == 0 and "3 of these tasks before" in again.stdout
+    assert quick.units() == [(f"t{number}", sample) for number in range(3) for sample in range(2)]
+    assert json.loads(quick.output.read_text().splitlines()[0])["task_sample"] == 2
+
+
 def test_shards_are_disjoint_complete_and_merged(quick: Runs) -> None:
     parts = []
     for index in (1, 2, 3):
