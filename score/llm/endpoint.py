@@ -193,7 +193,7 @@ class Endpoint:
                 self._breaker.succeeded()
             self._charge(purpose, completion.usage)
             self.served = completion.model or self.served
-            await self._rate.after(set_aside, completion.usage.tokens, completion.usage.generated)
+            self._rate.after(set_aside, completion.usage.tokens, completion.usage.generated)
             return completion
 
     def _charge(self, purpose: str, usage: Usage) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from score.errors import ProviderError, TaskError
 from score.llm import Completion, Endpoint, EndpointSettings
+from score.llm.limits import RateLimit
 from tests.conftest import free_port
 from tests.moody_server import FINE, Mood, MoodyServer, completion
 
@@ -148,9 +149,37 @@ def test_requests_per_minute_are_spread(servers: list[MoodyServer]) -> None:
 
 def test_tokens_per_minute_are_spread(servers: list[MoodyServer]) -> None:
     server = serve(servers)
-    # A bucket of ten seconds holds 2000 tokens, and each call sets aside a thousand for a reply of unknown length.
-    ask(server.address, calls=3, tokens_per_minute=12000)
-    assert server.asked[2] - server.asked[0] > 1
+    # A second's bucket holds 2000 tokens, and each call sets aside a thousand for a reply of unknown length.
+    ask(server.address, calls=3, tokens_per_minute=120_000)
+    assert server.asked[2] - server.asked[0] > 0.4
+
+
+def test_tokens_beyond_a_bucket_are_waited_for_too() -> None:
+    async def scene() -> list[float]:
+        limit = RateLimit(None, 60_000)
+        times = [time.monotonic()]
+        set_aside = await limit.before(4_000)  # 1000 tokens and 1000 for the reply, of which the bucket holds 1000
+        times.append(time.monotonic())
+        limit.after(set_aside, tokens=2_500, written=500)
+        await limit.before(0)  # 500 for the reply, and the 500 that were too few
+        return [*times, time.monotonic()]
+
+    began, first, second = asyncio.run(scene())
+    assert first - began > 0.9 and second - first > 0.9
+
+
+def test_a_long_prompt_is_not_overtaken_for_ever() -> None:
+    async def scene() -> list[str]:
+        limit, order = RateLimit(None, 600_000), list[str]()
+
+        async def call(name: str, characters: int) -> None:
+            await limit.before(characters)
+            order.append(name)
+
+        await asyncio.gather(call("long", 76_000), *(call("short", 0) for _ in range(2)))
+        return order
+
+    assert asyncio.run(scene()) == ["long", "short", "short"]
 
 
 async def an_endpoint_that_went_down(port: int, **settings: Any) -> Endpoint:
