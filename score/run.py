@@ -80,10 +80,8 @@ class Worker:
 
 @dataclass
 class Script(Generic[S]):
-    """One of the scripts: its settings, the endpoints' roles that it needs, who works, and what it finds in the file.
-
-    `findings` reads the result file and is given the ledger.
-    """
+    """One of the scripts: its settings, the endpoints' roles that it needs, who works, and what it finds in the file
+    (`findings` reads the result file and is given the ledger)."""
 
     file: str
     settings: type[S]
