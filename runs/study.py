@@ -14,9 +14,9 @@ as SCoRe-RL (`standard`) generates in 64 steps (easy) or 128 (hard):
 
 All answer the same test tasks. `output/study` then holds results.json, table.md and study.png (study_report.py), and a
 record of each regime and seed, from which seeds of several days or machines are put together. One job runs at a time
-unless `--lanes` says more: two RL runs side by side on two cores take longer than one after the other. What is done is
-not done again: the same command goes on after a kill. Where a job that a killed study had started still runs, it is not
-started beside that one: it counts as failed, and its log says which processes to wait for.
+unless `--lanes` says more: two RL runs side by side on two cores take longer than one after the other. The same command
+goes on after a kill: what is done is not done again, or refused if by another recipe. Where a job that a killed study
+had started still runs, it is not started beside that one: it fails, and its log says which processes to wait for.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from study_marker import made_now, read_marker, write_marker
 
-from score.whole_file import write_whole
+from score.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[1]
 RL_ARMS = ("standard", "long_horizon", "sparse_reward")
@@ -193,19 +194,18 @@ def jobs(plan: Plan, regime: str, seed: int, arms: Collection[str] = ARMS) -> It
     yield Job(f"{mark} scores{of_some}", score, (*last, f"{mark} sampled"))
 
 
-def marker(plan: Plan, job: Job) -> Path:
-    """The file that says that a job is done; it holds its seconds."""
-    regime, seed, what = job.parts
+def marker(plan: Plan, regime: str, seed: int, what: str) -> Path:
+    """The file that says that a job is done, and how (study_marker.py)."""
     return run_folder(regime, seed) / "done" / f"{plan.name}_{what.replace(' ', '_')}"
 
 
 def do(plan: Plan, job: Job, lanes: int) -> float:
-    """Run one job; returns its seconds. Raises `CalledProcessError`."""
-    done = marker(plan, job)
-    if done.is_file():
-        return float(done.read_text())
-    regime, seed, _ = job.parts
-    began = time.monotonic()
+    """Run one job; returns its seconds. Raises `CalledProcessError`, or `SettingsError` if another recipe did it."""
+    regime, seed, what = job.parts
+    done = marker(plan, regime, seed, what)
+    if before := read_marker(done, recipe(plan, regime)):
+        return float(before["seconds"])
+    began, made = time.monotonic(), made_now(recipe(plan, regime))
     log = run_folder(regime, seed) / "log" / f"{done.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     begin = (
@@ -220,7 +220,7 @@ def do(plan: Plan, job: Job, lanes: int) -> float:
             cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True,
         )  # fmt: skip
     seconds = time.monotonic() - began
-    write_whole(done, f"{seconds:.0f}")
+    write_marker(done, seconds, made)
     return seconds
 
 
@@ -246,7 +246,8 @@ def do_all(plan: Plan, every: list[Job], lanes: int) -> list[str]:
                 name = running.pop(future)
                 if error := future.exception():
                     failed.append(name)
-                    print(f"{name}: failed ({error}); log/{marker(plan, by_name[name]).name}.log says why", flush=True)
+                    why = f"; log/{marker(plan, *by_name[name].parts).name}.log says why"
+                    print(f"{name}: failed ({error}){'' if isinstance(error, SettingsError) else why}", flush=True)
                 else:
                     done += 1
                     order.done(name)

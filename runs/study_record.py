@@ -7,15 +7,15 @@ test tasks each student solved, and a line for each of an RL run's steps.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from study import ARMS, RL_ARMS, Plan, read_lines, read_metrics, recipe, run_folder
+from study import ARMS, RL_ARMS, Plan, marker, read_lines, read_metrics, recipe, run_folder
+from study_marker import made_now, read_marker
 
-from score.manifest import git_revision, manifest_path
+from score.manifest import manifest_path
 
 KEPT = ("step", "generated_tokens", "accuracy", "val_accuracy", "seconds", "key_step_hit")  # of metrics.jsonl
 
@@ -24,8 +24,8 @@ KEPT = ("step", "generated_tokens", "accuracy", "val_accuracy", "seconds", "key_
 class Record:
     """`right`: by arm that has been scored a 1 or 0 for each word problem of test, in the order of `tasks`; `sampled`:
     the same for the SFT student on validation, from the question at temperature 1. `steps`: of each RL arm, with the
-    keys of `KEPT`. `recipe`: what records that are put together have in common. `sft_share`: what runs/regime.sh found
-    for the seed."""
+    keys of `KEPT`. `recipe`: what records that are put together have in common. `revision` and `date`: of `standard`'s
+    training. `sft_share`: what runs/regime.sh found for the seed."""
 
     regime: str
     seed: int
@@ -89,13 +89,15 @@ def read_run(plan: Plan, regime: str, seed: int) -> Record:
     right = {arm: read_scores(path) for arm, path in files.items() if arm == "sft" or path.is_file()}
     sampled = read_scores(scores / f"{plan.name}_sampled.scores.jsonl")
     tasks = sorted(right["sft"])
+    # An older marker does not say: then what is done now stands for it.
+    made = made_now(recipe(plan, regime)) | read_marker(marker(plan, regime, seed, "standard"))
     return Record(
         regime=regime,
         seed=seed,
-        recipe=recipe(plan, regime) | {"sft_epochs": sft_epochs(folder)},
+        recipe=made["recipe"] | {"sft_epochs": sft_epochs(folder)},
         sft_share=sft_share(folder),
-        revision=git_revision(),
-        date=time.strftime("%F"),
+        revision=made["revision"],
+        date=made["date"],
         tasks=tasks,
         right={arm: bits(answers, tasks) for arm, answers in right.items()},
         sampled=bits(sampled, sorted(sampled)),

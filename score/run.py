@@ -80,10 +80,8 @@ class Worker:
 
 @dataclass
 class Script(Generic[S]):
-    """One of the scripts: its settings, the endpoints' roles that it needs, who works, and what it finds in the file.
-
-    `findings` reads the result file and is given the ledger.
-    """
+    """One of the scripts: its settings, the endpoints' roles that it needs, who works, and what it finds in the file
+    (`findings` reads the result file and is given the ledger)."""
 
     file: str
     settings: type[S]
@@ -196,6 +194,8 @@ async def work_on(
         async def work(task: Task, sample: int) -> dict[str, Any]:
             account = open_account()
             row = await worker.work(task, sample, seed_of(settings.seed, number[task.id], sample))
+            if "sample" in row:  # a column of the task file: the journal would take it for the unit's number
+                row["task_sample"] = row.pop("sample")
             if settings.samples > 1:
                 row["sample"] = sample
             row["usage"] = row_usage(account)

@@ -33,6 +33,7 @@ class Strict(BaseModel):
 ROOT = Path(__file__).resolve().parents[1]
 SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_COMMENT = re.compile(r"(^|\s)#")
 
 
 def environment() -> dict[str, str]:
@@ -59,6 +60,21 @@ def secret(name: str, needed_by: str) -> str:
     return value
 
 
+def value_of(text: str) -> Any:
+    """What the text of a `--set` or a variable says as YAML (a number, a list, `null`). What is no YAML stands for
+    itself (`@cf/meta/llama`, `a: b: c`), and so does a text that YAML would cut at a `#` as if the rest were a comment.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):  # ValueError: 2026-13-01
+        return text
+    if value is None or isinstance(value, str):
+        text = text.strip()
+        if _COMMENT.search(text) and not text.startswith(("'", '"')):
+            return text
+    return value
+
+
 def _expand(value: Any, variables: Mapping[str, str], where: str) -> Any:
     if isinstance(value, dict):
         return {key: _expand(inner, variables, f"{where}.{key}" if where else str(key)) for key, inner in value.items()}
@@ -78,7 +94,7 @@ def _expand(value: Any, variables: Mapping[str, str], where: str) -> Any:
 
     expanded = _VARIABLE.sub(replace, value)
     # `${PORT}` alone stands for a number where the text is one, as in YAML itself.
-    return yaml.safe_load(expanded) if expanded != value and _VARIABLE.fullmatch(value) else expanded
+    return value_of(expanded) if expanded != value and _VARIABLE.fullmatch(value) else expanded
 
 
 def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +143,7 @@ def _override(values: dict[str, Any], setting: str, origins: dict[str, str]) -> 
     if not separator or not key.strip():
         raise SettingsError(f"--set {setting!r}: expected key=value, for example --set endpoints.student.model=student")
     parts = key.strip().split(".")
-    over: Any = yaml.safe_load(text) if text else None
+    over: Any = value_of(text) if text else None
     for part in reversed(parts):
         over = {part: over}
     origins.update(dict.fromkeys(_flatten(over), f"--set {setting}"))

@@ -4,7 +4,8 @@
     python -m score.shards OUT.jsonl OUT.shard-*-of-4.jsonl
 
 A task's shard is a hash of its id: whatever the order of the file, shards are disjoint and complete. The merge refuses
-units that two inputs hold and inputs made with different settings; failures and ledgers are merged too.
+units that two inputs hold, inputs made with different settings and shards that are not finished; failures, ledgers and
+what was accepted with `--accept-changes` are merged too.
 """
 
 import argparse
@@ -52,8 +53,9 @@ def shards_beside(output: Path) -> list[tuple[str, int]]:
 
 def merge(output: Path, inputs: Sequence[Path]) -> tuple[int, int]:
     """Write the rows of all inputs to `output`, failures, ledger and manifest beside it. Returns the numbers of rows
-    and of failures that stand. Raises `DataError` for an overlap, an input that is missing or ends in a torn line, or
-    an output that exists already, `SettingsError` for different fingerprints; then nothing is written."""
+    and of failures that stand. Raises `DataError` for an overlap, an input that is missing, not finished (one without a
+    manifest cannot say) or ends in a torn line, or an output that exists already, `SettingsError` for different
+    fingerprints; then nothing is written."""
     from score.fingerprint import changes
     from score.journal import as_line, failures_path, rows_of
     from score.ledger import (
@@ -71,6 +73,12 @@ def merge(output: Path, inputs: Sequence[Path]) -> tuple[int, int]:
     if output.exists():
         raise DataError(f"{output} exists already: name another output, or move it away")
     manifests = {path: read_manifest(path) for path in inputs}
+    states = {path: found.get("state", "finished") for path, found in manifests.items()}
+    if unfinished := [f"{path} ({state})" for path, state in states.items() if state != "finished"]:
+        raise DataError(
+            f"not finished: {', '.join(unfinished)}; wait for what still runs, and where a run was killed or stopped "
+            "run its script once more with its --shard, which goes on there"
+        )
     prints = {path: found["fingerprint"] for path, found in manifests.items() if "fingerprint" in found}
     first = next(iter(prints), None)
     for path, fingerprint in prints.items():
@@ -89,6 +97,12 @@ def merge(output: Path, inputs: Sequence[Path]) -> tuple[int, int]:
                 raise DataError(f"{unit!r} is in {owner[unit]} and in {path}: these are not shards of one run")
             owner[unit] = path
     failed = [row for path in inputs for unit, row in rows_of(failures_path(path)) if unit not in owner]
+    settings = manifests[first]["settings"] if first else {}
+    prices = Path(settings.get("prices", PRICES))
+    if not prices.is_file():  # the runs were on another machine
+        print(f"{prices}, where these runs have their prices, is not here: money is by {PRICES}", file=sys.stderr)
+        prices = PRICES
+    price_table = read_prices(prices)
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as rows:  # it gets its name last, when all that belongs to it stands beside it
         for path in inputs:
@@ -104,13 +118,23 @@ def merge(output: Path, inputs: Sequence[Path]) -> tuple[int, int]:
             add_entries(entries, spent)
             for name, reasons in counted.items():
                 counters.setdefault(name, Counter()).update(reasons)
-        write_ledger(ledger_path(output), entries, counters, read_prices(PRICES))
+        write_ledger(ledger_path(output), entries, counters, price_table)
         counts = {"rows": len(owner), "failed": len(failed)}
-        settings = manifests[first]["settings"] if first else {}
-        shards = {str(path): found.get("counts") for path, found in manifests.items()}
-        write_manifest(
-            output, settings, counts, inputs=inputs, fingerprint=prints[first] if first else {}, merged_from=shards
-        )
+        manifest = {
+            "state": "finished",
+            "fingerprint": prints[first] if first else {},
+            # As a run that goes on with the merged file finds them.
+            "changes": [
+                {"shard": path.name} | change
+                for path, found in manifests.items()
+                for change in found.get("changes", [])
+            ],
+            "other_tasks": {
+                task: now for found in manifests.values() for task, now in found.get("other_tasks", {}).items()
+            },
+            "merged_from": {str(path): found.get("counts") for path, found in manifests.items()},
+        }
+        write_manifest(output, settings, counts, inputs=inputs, **manifest)
     return len(owner), len(failed)
 
 

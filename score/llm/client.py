@@ -145,13 +145,14 @@ def _read_whole(data: bytes, began: float) -> Completion:
         raise Transient(f"the reply is not JSON: {data[:80]!r}") from None
     try:
         choice = reply["choices"][0]
-        content = choice["message"]["content"]
-    except (KeyError, IndexError, TypeError):
+        content, reason = choice["message"].get("content"), choice.get("finish_reason")
+    except (AttributeError, KeyError, IndexError, TypeError):
         raise Transient(f"the reply is no chat completion: {data[:200]!r}", outage=False) from None
+    if content is None and reason == "length":
+        content = ""  # a reasoning parser (vLLM) keeps the thinking apart, and the limit of tokens ended that
     if not isinstance(content, str):
-        reason = choice.get("finish_reason")
         raise Transient(f"the reply has no content (finish_reason {reason!r})", outage=False)
-    return _completion([content], choice.get("finish_reason"), reply.get("usage"), reply.get("model"), began)
+    return _completion([content], reason, reply.get("usage"), reply.get("model"), began)
 
 
 async def _read_stream(response: aiohttp.ClientResponse, began: float) -> Completion:

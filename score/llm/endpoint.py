@@ -1,6 +1,7 @@
 """A role's model behind its limits: retries with back-off, rate limits, and a pause while the server is down."""
 
 import asyncio
+import logging
 import random
 import re
 import time
@@ -20,6 +21,7 @@ UNKNOWN_PARAMETER = (400, 422)  # what servers answer to a parameter that they d
 # answer to a prompt that fills the context to the last token.
 TOO_LONG = re.compile(r"context length|max_tokens must be at least 1, got 0")
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
+_log = logging.getLogger(__name__)
 
 
 class Endpoint:
@@ -108,7 +110,7 @@ class Endpoint:
 
     async def check(self) -> None:
         """One small call, so that a wrong address or key stops a run before its first task. Raises a fatal
-        `ProviderError`; it does not wait for a server that is down."""
+        `ProviderError`, also where the server asks to wait too long; it does not wait for a server that is down."""
         for attempt in range(1, self.settings.attempts + 1):
             try:
                 await self._probe()
@@ -118,9 +120,14 @@ class Endpoint:
                 raised = self._as_error(error)
                 raise ProviderError(str(raised), fatal=True) from error
             except Transient as error:
+                if self._asks_too_much(error):
+                    raise ProviderError(self._asks_too_much(error), fatal=True) from error
                 if attempt == self.settings.attempts:
                     raise ProviderError(str(self._exhausted(error, attempt)), fatal=True) from error
-                await asyncio.sleep(_backoff(error, attempt))
+                pause = _backoff(error, attempt)
+                if pause > LONGEST_BACKOFF_S:
+                    _log.warning("%s asks to wait %.0f s (%s): nothing starts before", self, pause, error)
+                await asyncio.sleep(pause)
 
     def answered(self, served: str | None) -> None:
         """Its server was checked for another role, and reported this model id."""
@@ -134,7 +141,7 @@ class Endpoint:
     async def _persist(self, body: dict[str, Any], purpose: str) -> Completion:
         """Try until there is a reply. What does not use up an attempt: to be told to slow down and for how long, and
         (a limited number of times) an attempt during an outage; both end after `give_up_after_s`."""
-        attempts, spared = 0, 0
+        attempts, throttled, spared = 0, 0, 0
         began = time.monotonic()
         while True:
             try:
@@ -146,10 +153,11 @@ class Endpoint:
                 raise self._as_error(error) from error
             except Transient as error:
                 self._charge(purpose, Usage(retries=1))
-                if (error.retry_after or 0) > self.settings.give_up_after_s:
-                    raise ProviderError(f"{self} asks to wait {error.retry_after:.0f} s: {error}") from error
+                if self._asks_too_much(error):
+                    raise ProviderError(self._asks_too_much(error)) from error
                 patient = time.monotonic() - began < self.settings.give_up_after_s
                 if error.throttled and error.retry_after is not None and patient:
+                    throttled += 1
                     spared_now = True
                 else:
                     attempts += 1
@@ -162,7 +170,7 @@ class Endpoint:
                 if not spared_now and attempts >= self.settings.attempts:
                     raise self._exhausted(error, attempts) from error
                 if not self._breaker.open:
-                    await asyncio.sleep(_backoff(error, attempts))
+                    await asyncio.sleep(_backoff(error, attempts + throttled))
 
     async def _attempt(self, body: dict[str, Any], purpose: str) -> Completion:
         """One attempt in its turn. Raises `Transient`, `Refused`, `GaveUp`."""
@@ -185,7 +193,7 @@ class Endpoint:
                 self._breaker.succeeded()
             self._charge(purpose, completion.usage)
             self.served = completion.model or self.served
-            await self._rate.after(set_aside, completion.usage.tokens, completion.usage.generated)
+            self._rate.after(set_aside, completion.usage.tokens, completion.usage.generated)
             return completion
 
     def _charge(self, purpose: str, usage: Usage) -> None:
@@ -202,6 +210,13 @@ class Endpoint:
         self.usage.add(completion.usage)
         charge(self.accounts, "check", completion.usage)
         self.served = completion.model or self.served
+
+    def _asks_too_much(self, error: Transient) -> str:
+        """Says so where the server asks to wait longer than anybody would; else empty."""
+        limit = self.settings.give_up_after_s
+        if error.retry_after is None or error.retry_after <= limit:
+            return ""
+        return f"{self} asks to wait {error.retry_after:.0f} s, and give_up_after_s is {limit:g}: {error}"
 
     def _exhausted(self, error: Transient, attempts: int) -> ProviderError:
         if str(error).startswith("HTTP "):
@@ -227,8 +242,8 @@ class Endpoint:
 
 
 def _backoff(error: Transient, attempt: int) -> float:
-    """Seconds to wait: what the server asks for (and up to a tenth more, so that not all come back at once), else
-    exponential with full jitter (aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter)."""
-    if error.retry_after is not None:
-        return error.retry_after * random.uniform(1, 1.1)
-    return random.uniform(0, min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** max(0, attempt - 1)))
+    """Seconds to wait after the attempt of this number (from 1): exponential with full jitter
+    (aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter), or what the server asks for where that is longer
+    (and up to a tenth more, so that not all come back at once). Some ask for 0 s, however often they are asked."""
+    own = random.uniform(0, min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(attempt - 1, 30)))
+    return own if error.retry_after is None else max(own, error.retry_after * random.uniform(1, 1.1))

@@ -9,8 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from score import cli
 from score.errors import SettingsError, ToolError
 
@@ -55,7 +53,7 @@ def _settings(options: argparse.Namespace) -> "SearchSettings":
     from pydantic import ValidationError
 
     from score.search.settings import SearchSettings
-    from score.settings import merge
+    from score.settings import merge, value_of
     from score.tasks import problem_in
 
     values: dict[str, Any] = {"results": options.results}
@@ -65,7 +63,7 @@ def _settings(options: argparse.Namespace) -> "SearchSettings":
         key, separator, text = setting.partition("=")
         if not separator:
             raise SettingsError(f"--set {setting!r}: expected key=value, for example --set backend=wikipedia")
-        over: Any = yaml.safe_load(text) if text else None
+        over: Any = value_of(text) if text else None
         for part in reversed(key.strip().split(".")):
             over = {part: over}
         values = merge(values, over)

@@ -206,7 +206,9 @@ def create_app(student: Student, api_key: str | None = None) -> FastAPI:
 
 
 def stops_of(request: ChatRequest) -> list[str]:
-    return [request.stop] if isinstance(request.stop, str) else [stop for stop in request.stop or [] if stop]
+    """The stop strings; an empty one, which every text holds, is none."""
+    asked = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    return [stop for stop in asked if stop]
 
 
 async def whole_reply(

@@ -103,7 +103,7 @@ def test_fresh_rl_deletes_nothing_that_somebody_writes_to(run: Path) -> None:
 def test_a_job_that_a_killed_study_left_running_is_not_started_beside_itself(tmp_path: Path, run: Path) -> None:
     program = (
         f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'runs')!r}]; import study; "
-        "study.do(study.Plan('try', steps={}, validate_every=2, seeds=()), "
+        "study.do(study.Plan('try', steps={'hard': 4}, validate_every=2, seeds=()), "
         "study.Job('hard 0 job', lambda: 'echo $$ > $RUN/process; exec sleep 60'), 1)"
     )
     process = tmp_path / "miniature" / "hard_seed0" / "process"

@@ -15,8 +15,9 @@ sys.path[:0] = [str(ROOT / "runs"), str(ROOT / "inference")]
 import study  # noqa: E402
 import study_record  # noqa: E402
 import study_report  # noqa: E402
+from study_marker import read_marker, write_marker  # noqa: E402
 
-PLAN = study.Plan("try", steps={"hard": 4}, validate_every=2, seeds=(0,))
+PLAN = study.Plan("try", steps={"easy": 2, "hard": 4}, validate_every=2, seeds=(0,))
 
 
 @pytest.fixture
@@ -74,6 +75,33 @@ def test_jobs_wait_for_what_they_need_and_are_not_done_twice(outputs: Path) -> N
     assert study.do_all(PLAN, every, lanes=2) == []
     assert study.do_all(PLAN, every, lanes=2) == []
     assert log.read_text().splitlines() == [f"first in {outputs}/miniature/hard_seed0", "second"]
+
+
+def test_what_another_recipe_did_is_refused_by_name(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = study.run_folder("hard", 0)
+    every = [study.Job("hard 0 job", lambda: "echo once >> $RUN/log_of_job")]
+    assert study.do_all(PLAN, every, lanes=1) == []
+    assert study.do_all(replace(PLAN, steps={"hard": 8}), every, lanes=1) == ["hard 0 job"]
+    said = capsys.readouterr().out
+    assert "steps: was 4, is 8" in said and f"delete {folder}" in said and "says why" not in said
+    (folder / "done" / "try_job").write_text("12\n")  # an older study does not say
+    assert study.do_all(replace(PLAN, steps={"hard": 8}), every, lanes=1) == []
+    assert (folder / "log_of_job").read_text() == "once\n"
+
+
+def test_a_record_says_what_its_run_was_made_with_and_not_what_is_done_by_now(outputs: Path) -> None:
+    write_all(outputs)
+    done = study.marker(PLAN, "hard", 0, "standard")
+    done.parent.mkdir()
+    then = {"recipe": study.recipe(PLAN, "hard") | {"credit": "rollout"}, "revision": "abc", "date": "2026-01-02"}
+    write_marker(done, 12.3, then)
+    assert read_marker(done)["seconds"] == 12
+    record = study_record.read_run(PLAN, "hard", 0)
+    assert record.recipe == then["recipe"] | {"sft_epochs": 8}
+    assert (record.revision, record.date) == ("abc", "2026-01-02")
+    done.write_text("12\n")  # an older study does not say
+    record = study_record.read_run(PLAN, "hard", 0)
+    assert record.recipe["credit"] == study.CREDIT and record.revision != "abc"
 
 
 def test_what_depends_on_a_failure_is_not_tried_and_the_rest_is(

@@ -4,12 +4,14 @@ import asyncio
 import email.utils
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from score.errors import ProviderError, TaskError
 from score.llm import Completion, Endpoint, EndpointSettings
+from score.llm.limits import RateLimit
 from tests.conftest import free_port
 from tests.moody_server import FINE, Mood, MoodyServer, completion
 
@@ -51,6 +53,9 @@ BAD_DAYS = {
     "truncated JSON": Mood(body=completion("yes")[:60]),
     "HTML": Mood(headers={"Content-Type": "text/html"}, body=b"<html><body>Bad gateway</body></html>"),
     "JSON that is no completion": Mood(body=b'{"status": "warming up"}'),
+    "a reply without content": Mood(
+        body=b'{"choices": [{"message": {"content": null}, "finish_reason": "tool_calls"}]}'
+    ),
     "a hang": Mood(delay_s=1.5),
 }
 
@@ -93,10 +98,32 @@ def test_retry_after_is_waited_for(servers: list[MoodyServer], form: str) -> Non
     assert 0.9 < server.asked[1] - server.asked[0] < 4
 
 
-def test_being_told_to_slow_down_uses_up_no_attempt(servers: list[MoodyServer]) -> None:
+def test_being_told_to_slow_down_uses_up_no_attempt(
+    servers: list[MoodyServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("score.llm.endpoint.FIRST_BACKOFF_S", 0.01)
     server = serve(servers, *[Mood(429, headers={"Retry-After": "0.01"})] * 6, FINE)
     (reply,), _ = ask(server.address, attempts=2)
     assert isinstance(reply, Completion) and len(server.asked) == 7
+
+
+def test_a_server_that_says_slow_down_for_0_s_is_not_hammered(
+    servers: list[MoodyServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("score.llm.endpoint.FIRST_BACKOFF_S", 0.05)
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    server = serve(servers, *[Mood(429, headers={"Retry-After": "0"})] * 5, FINE)
+    (reply,), _ = ask(server.address)
+    assert isinstance(reply, Completion)
+    pauses = [later - earlier for earlier, later in pairwise(server.asked)]
+    assert all(pause > 0.049 * 2**number for number, pause in enumerate(pauses)) and sum(pauses) < 10
+
+
+def test_the_check_does_not_wait_longer_than_give_up_after_s(servers: list[MoodyServer]) -> None:
+    asked = Mood(429, headers={"Retry-After": "86400"})
+    with pytest.raises(ProviderError, match="asks to wait 86400 s, and give_up_after_s is 1800") as raised:
+        asked_after_a_check(servers, [], checked=asked)
+    assert raised.value.fatal and len(servers[0].asked) == 1
 
 
 def test_a_quota_that_is_used_up_stops_the_run(servers: list[MoodyServer]) -> None:
@@ -122,9 +149,37 @@ def test_requests_per_minute_are_spread(servers: list[MoodyServer]) -> None:
 
 def test_tokens_per_minute_are_spread(servers: list[MoodyServer]) -> None:
     server = serve(servers)
-    # A bucket of ten seconds holds 2000 tokens, and each call sets aside a thousand for a reply of unknown length.
-    ask(server.address, calls=3, tokens_per_minute=12000)
-    assert server.asked[2] - server.asked[0] > 1
+    # A second's bucket holds 2000 tokens, and each call sets aside a thousand for a reply of unknown length.
+    ask(server.address, calls=3, tokens_per_minute=120_000)
+    assert server.asked[2] - server.asked[0] > 0.4
+
+
+def test_tokens_beyond_a_bucket_are_waited_for_too() -> None:
+    async def scene() -> list[float]:
+        limit = RateLimit(None, 60_000)
+        times = [time.monotonic()]
+        set_aside = await limit.before(4_000)  # 1000 tokens and 1000 for the reply, of which the bucket holds 1000
+        times.append(time.monotonic())
+        limit.after(set_aside, tokens=2_500, written=500)
+        await limit.before(0)  # 500 for the reply, and the 500 that were too few
+        return [*times, time.monotonic()]
+
+    began, first, second = asyncio.run(scene())
+    assert first - began > 0.9 and second - first > 0.9
+
+
+def test_a_long_prompt_is_not_overtaken_for_ever() -> None:
+    async def scene() -> list[str]:
+        limit, order = RateLimit(None, 600_000), list[str]()
+
+        async def call(name: str, characters: int) -> None:
+            await limit.before(characters)
+            order.append(name)
+
+        await asyncio.gather(call("long", 76_000), *(call("short", 0) for _ in range(2)))
+        return order
+
+    assert asyncio.run(scene()) == ["long", "short", "short"]
 
 
 async def an_endpoint_that_went_down(port: int, **settings: Any) -> Endpoint:
@@ -221,9 +276,9 @@ def test_a_server_that_answers_only_probes_is_given_up(servers: list[MoodyServer
 
 
 def asked_after_a_check(
-    servers: list[MoodyServer], moods: list[Mood], **settings: Any
+    servers: list[MoodyServer], moods: list[Mood], checked: Mood = FINE, **settings: Any
 ) -> tuple[Completion | BaseException, MoodyServer]:
-    server = serve(servers, FINE, *moods)
+    server = serve(servers, checked, *moods)
 
     async def scene() -> Completion | BaseException:
         endpoint = Endpoint("teacher", EndpointSettings(base_url=server.address, model="m", **settings))
@@ -249,3 +304,20 @@ def test_a_streamed_reply_that_was_cut_is_tried_again(servers: list[MoodyServer]
     server = serve(servers, Mood(body=event("ye", None) + event("s", "length")))
     (reply,), _ = ask(server.address, stream=True)
     assert isinstance(reply, Completion) and reply.cut
+
+
+THOUGHT = b'{"role": "assistant", "content": null, "reasoning_content": "Hm"}, "finish_reason": "length"}]'
+USED = b'"usage": {"prompt_tokens": 10, "completion_tokens": 4}}'
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_that_is_cut_while_it_thinks_has_answered(servers: list[MoodyServer], stream: bool) -> None:
+    """With a reasoning parser vLLM sends no content then. The check's few tokens always end so."""
+    whole = b'{"choices": [{"message": ' + THOUGHT + b", " + USED
+    events = (
+        b'data: {"choices": [{"delta": ' + THOUGHT + b'}\n\ndata: {"choices": [], ' + USED + b"\n\ndata: [DONE]\n\n"
+    )
+    cut = Mood(body=events if stream else whole)
+    reply, server = asked_after_a_check(servers, [cut], checked=cut, stream=stream)
+    assert isinstance(reply, Completion) and reply.cut and reply.text == ""
+    assert reply.usage.tokens == 14 and len(server.asked) == 2

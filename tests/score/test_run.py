@@ -244,6 +244,19 @@ def test_samples_of_a_task_are_units_of_their_own(quick: Runs) -> None:
     assert len({row["seed"] for row in rows}) == 15
 
 
+def test_a_column_of_the_task_file_is_not_taken_for_the_number_of_a_sample(quick: Runs) -> None:
+    tasks = [
+        {"id": f"t{number}", "question": "?", "true_answer": "", "sample": sample}
+        for number, sample in enumerate([2, "b", None])
+    ]
+    (quick.folder / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    assert quick.run().returncode == 0 and quick.units() == [("t0", 0), ("t1", 0), ("t2", 0)]
+    again = quick.run("--samples", "2")
+    assert again.returncode == 0 and "3 of these tasks before" in again.stdout
+    assert quick.units() == [(f"t{number}", sample) for number in range(3) for sample in range(2)]
+    assert json.loads(quick.output.read_text().splitlines()[0])["task_sample"] == 2
+
+
 def test_shards_are_disjoint_complete_and_merged(quick: Runs) -> None:
     parts = []
     for index in (1, 2, 3):
@@ -282,6 +295,61 @@ def test_a_merge_refuses_overlaps_missing_files_and_different_settings(quick: Ru
 def merge(output: Path, *inputs: Path) -> subprocess.CompletedProcess[str]:
     arguments = [sys.executable, "-m", "score.shards", str(output), *map(str, inputs)]
     return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_a_merge_refuses_a_shard_that_was_killed_or_interrupted_until_it_has_gone_on(slow: Runs) -> None:
+    shards = [slow.folder / f"out.shard-{index}-of-2.jsonl" for index in (1, 2)]
+    whole, slow.output = slow.output, shards[0]
+    assert slow.run("--shard", "2/2").returncode == 0
+    for rows, stop, state in ((1, signal.SIGKILL, "running"), (4, signal.SIGINT, "interrupted")):
+        running = slow.start("--shard", "1/2", "--set", "concurrency=1")
+        slow.wait_for_rows(rows)
+        os.killpg(running.pid, stop)
+        running.communicate(timeout=60)
+        lines = shards[0].read_bytes()
+        shards[0].write_bytes(lines[: lines.rfind(b"\n") + 1])  # killed between two lines
+        refused = merge(whole, *shards)
+        assert refused.returncode == 2 and f"{shards[0]} ({state})" in refused.stderr
+        assert str(shards[1]) not in refused.stderr and "its --shard" in refused.stderr and not whole.exists()
+    assert slow.run("--shard", "1/2").returncode == 0
+    assert merge(whole, *shards).returncode == 0 and slow.units(whole) == ALL
+
+
+def test_shards_without_a_manifest_are_merged(quick: Runs) -> None:
+    parts = [quick.folder / f"out.shard-{index}-of-2.jsonl" for index in (1, 2)]
+    for number, part in enumerate(parts):
+        part.write_text(f'{{"id": "t{number}"}}\n')
+    assert merge(quick.output, *parts).returncode == 0 and quick.units() == [("t0", 0), ("t1", 0)]
+    assert quick.beside("manifest")["state"] == "finished"
+
+
+def test_a_merge_keeps_what_was_accepted_and_the_prices_of_the_run(quick: Runs) -> None:
+    prices = quick.folder / "prices.yaml"
+    prices.write_text("currency: EUR\nmodels:\n  m: {prompt: 2.0, completion: 4.0}\n")
+    file = quick.folder / "tasks.jsonl"
+    one_by_one = [f"--shard={index}/2" for index in (1, 2)]
+    arguments = ["--set", f"prices={prices}"]
+    for shard in one_by_one:
+        assert quick.run(shard, *arguments).returncode == 0
+    file.write_text(file.read_text().replace('"3?"', '"3, or what?"'))
+    for shard in one_by_one:
+        assert quick.run(shard, *arguments, "--accept-changes").returncode == 0
+    parts = [quick.folder / f"out.shard-{index}-of-2.jsonl" for index in (1, 2)]
+    assert merge(quick.output, *parts).returncode == 0
+    (change,) = quick.beside("manifest")["changes"]
+    assert change["shard"] in [part.name for part in parts] and "(t3)" in change["changed"]["tasks"]["was"]
+    assert quick.beside("manifest")["other_tasks"].keys() == {"t3"}
+    ledger = quick.beside("ledger")
+    assert ledger["currency"] == "EUR"
+    asked = len(quick.server.asked)
+    assert sum(entry["money"] for entry in ledger["entries"]) == pytest.approx(asked * (10 * 2 + 5 * 4) / 1e6)
+    assert quick.run(*arguments).returncode == 0, "what was accepted is not asked again"
+    quick.output.unlink()
+    prices.unlink()
+    elsewhere = merge(quick.output, *parts)
+    assert (
+        elsewhere.returncode == 0 and f"{prices}, where these runs have their prices, is not here" in elsewhere.stderr
+    )
 
 
 def test_a_dry_run_estimates_and_writes_nothing(quick: Runs) -> None:

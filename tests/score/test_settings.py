@@ -70,6 +70,28 @@ def test_variables_come_from_the_environment_and_the_dotenv_file(
     assert (str(loaded.tasks), loaded.inner.address, loaded.inner.concurrency) == ("file/x", "environment", 3)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("@cf/meta/llama", None),
+        ("a: b: c", None),
+        ("2026-13-01", None),
+        ("a # b", None),
+        ("#1", None),
+        ("'a # b'", "a # b"),
+    ],
+)
+def test_a_value_that_is_no_yaml_or_would_be_cut_stands_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, value: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VALUE", text)
+    main = write(tmp_path, main="tasks: x\ninner: {address: '${VALUE}'}")
+    by_variable, by_set = load_settings(Example, main), load_settings(Example, main, [f"inner.address={text}"])
+    assert by_variable.inner.address == by_set.inner.address == (value or text)
+    assert load_settings(Example, main, ["inner.concurrency=5 # five"]).inner.concurrency == 5
+
+
 def test_a_process_that_starts_elsewhere_reads_the_repositorys_dotenv_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

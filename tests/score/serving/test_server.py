@@ -122,6 +122,12 @@ def test_a_stop_string_ends_the_reply_before_it(client, free_text):
     assert reply.usage.completion_tokens < 40
 
 
+@pytest.mark.parametrize("stop", ["", [""]])
+def test_an_empty_stop_string_stops_nothing(client, free_text, stop):
+    reply = client.chat.completions.create(model="student", messages=PROMPT, max_tokens=40, temperature=0, stop=stop)
+    assert reply.choices[0].message.content == free_text
+
+
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_stream_says_the_same_as_a_whole_reply(client, free_text, stopped):
     stop = free_text[10:12] if stopped else None
