@@ -11,6 +11,7 @@ how often, on what), places of files, and the endpoints of judge and tools. `end
 that.
 """
 
+import hashlib
 import json
 import sys
 import time
@@ -55,6 +56,13 @@ def weights(model: str) -> dict[str, str]:
     return found
 
 
+def student_of(found: dict[str, str]) -> str:
+    """One hash of what `weights` gives, whatever the files are called; a hub's name stays."""
+    if found.keys() == {"name"}:
+        return found["name"]
+    return hashlib.sha256("\n".join(sorted(found.values())).encode()).hexdigest()
+
+
 def contents(file: str) -> str:
     """The hash of a file's contents; an address stands for itself. Raises `DataError`."""
     if "://" in file:
@@ -75,11 +83,19 @@ def state(config: DictConfig) -> dict[str, Any]:
         found.pop(key, None)
     settings = load_settings(RLSettings, config.reward.custom_reward_function.reward_kwargs.settings)
     found |= {f"settings.{key}": value for key, value in fingerprint(settings, [], []).items()}
-    found |= {f"student.{name}": value for name, value in weights(config.actor_rollout_ref.model.path).items()}
+    found["student"] = student_of(weights(config.actor_rollout_ref.model.path))
     for key in ("train_files", "val_files"):
         files = config.data[key]
         found[f"data.{key}"] = [contents(file) for file in ([files] if isinstance(files, str) else files)]
     return json.loads(json.dumps(found, default=str))  # type: ignore[no-any-return]
+
+
+def with_one_student(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a manifest, also of one that an earlier version wrote, which had a key for each file of weights
+    (`student.model.safetensors`)."""
+    files = {key.removeprefix("student."): value for key, value in settings.items() if key.startswith("student.")}
+    rest = {key: value for key, value in settings.items() if not key.startswith("student.")}
+    return rest | {"student": student_of(files)} if files else rest
 
 
 def flat(value: Any, prefix: str) -> list[tuple[str, Any]]:
@@ -108,7 +124,7 @@ def begin(output: Path, now: dict[str, Any], *, accept: bool) -> dict[str, dict[
         before = read_manifest(checkpoints)  # empty: of an older version
     except DataError:  # nothing to go on from
         before = {}
-    changed = changes(before.get("settings", {}), now)
+    changed = changes(with_one_student(before.get("settings", {})), now)
     if not accept:
         refuse(
             changed,
