@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from run_manifest import begin, check_judge, composed, end, state, student_of, weights
+from run_manifest import begin, check_best, check_judge, composed, end, state, student_of, weights
 
 from score.errors import DataError, SettingsError
 
@@ -110,6 +110,22 @@ def test_a_judge_without_an_address_or_a_key_is_noticed_before_the_models_are_lo
         check_judge(composed("miniature_cpu", []))
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")  # its workers may have the key
     check_judge(composed("miniature_cpu", []))
+
+
+def test_a_best_checkpoint_by_a_part_of_validation_or_without_weights_is_refused_by_name(run: Path) -> None:
+    def check(*overrides: str, name: str = "miniature_cpu") -> None:
+        check_best(composed(name, ["trainer.default_local_dir=o", *overrides]))
+
+    check()
+    check(name="score_grpo")
+    in_parts = "data.val_batch_size=64"
+    without = "actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra]"
+    with pytest.raises(SettingsError, match="data.val_batch_size is 64"):
+        check(in_parts)
+    with pytest.raises(SettingsError, match="save_contents is .*without hf_model"):
+        check(without)
+    for no_best in ("trainer.v1.sampler.sampler_kwargs.checkpoints=null", "trainer.test_freq=-1"):
+        check(in_parts, without, no_best)
 
 
 def test_more_steps_another_place_and_other_devices_are_no_change(
