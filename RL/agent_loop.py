@@ -11,8 +11,9 @@ What happens to a turn that is not as it should be:
   snapshots (`interpreter.snapshots: false`), so that the state is gone: the episode ends without an answer;
 - two blocks: the first is run; text after it is ignored, and so is code after `final_answer_print`'s step;
 - another stop token than the template's end of turn: the end of turn is added with mask 0.
-A failure of the interpreter or of a tool's back end leaves the rollout unscored (`episode.unscored` says why), and so
-does a prefix that prints something else than recorded; anything else is a bug and reaches verl.
+A failure of the interpreter, of a tool's back end or of the rollout server (it gave up a turn, or made no token) leaves
+the rollout unscored (`episode.unscored` says why), and so does a prefix that prints something else than recorded;
+anything else is a bug and reaches verl.
 
 Extra tools come as verl has them (`multi_turn.tool_config_path`, `function_tool_path`) and are plain functions for the
 student's code, like `web_search`.
@@ -36,12 +37,13 @@ from workbench import Place, Workbench
 
 from score.dialogue import AFTER_PLAN, Message
 from score.episode import Episode
-from score.errors import DataError, InterpreterError, ToolError
+from score.errors import DataError, InterpreterError, ProviderError, ToolError
 from score.interpreter import STOPPED, Session
 from score.settings import load_settings
 from score.tools import run_code
 
 DEFAULT_TURNS = 8  # a plan included
+GIVEN_UP = ("aborted", "abort", "error")  # stop reasons of vLLM's and SGLang's servers, as verl hands them on
 
 
 @dataclass
@@ -141,7 +143,7 @@ class Rollout:
                 await self._compare(self.place)
                 if self.place.difference is not None:
                     self.unscored = f"prefix: {self.place.difference}"
-        except (InterpreterError, ToolError) as error:
+        except (InterpreterError, ToolError, ProviderError) as error:
             self.unscored = f"{error.kind}: {error}"
         finally:
             if self.before_key is not None:
@@ -197,7 +199,8 @@ class Rollout:
         self.compared = asdict(await self.key.compare(asdict(turn), mine, place.key_effect))
 
     async def _generate(self) -> tuple[str, bool] | None:
-        """The student's next turn: its text, and whether it sampled the template's end of turn. None: it was cut."""
+        """The student's next turn: its text, and whether it sampled the template's end of turn. None: it was cut.
+        Raises `ProviderError` for a turn that the server gave up; nothing of it is kept."""
         room = self.room - len(self.response)
         limit = min(room, self.turn_tokens or room)
         began = time.monotonic()
@@ -208,11 +211,14 @@ class Rollout:
         )
         self.seconds["generate_sequences"] += time.monotonic() - began
         ids = list(made.token_ids)
+        self.engine_fields = made.extra_fields
+        if not ids or made.stop_reason in GIVEN_UP:
+            why = f"stop reason {made.stop_reason!r}, {len(ids)} tokens"
+            raise ProviderError(f"the rollout server gave up turn {len(self.taken) + 1} ({why})")
         self.response += ids
         self.mask += [1] * len(ids)
         self.log_probs += made.log_probs or [0.0] * len(ids)
-        self.engine_fields = made.extra_fields
-        ended = bool(ids) and ids[-1] == self.loop.turns.end_of_turn
+        ended = ids[-1] == self.loop.turns.end_of_turn
         if not ended and (len(ids) >= limit or made.stop_reason == "length"):
             return None
         while ids and ids[-1] in self.loop.turns.stops:
@@ -230,6 +236,8 @@ class Rollout:
         return True
 
     def _output(self) -> AgentLoopOutput:
+        if not self.response:  # verl puts the score on the last token, so there has to be one; mask 0 learns nothing
+            self.response, self.mask, self.log_probs = [self.loop.turns.end_of_turn], [0], [0.0]
         outcome = Outcome(
             answer=self.episode.answer if self.ended == "answer" else None,
             turns=[asdict(turn) for turn in self.taken],

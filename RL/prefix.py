@@ -21,7 +21,8 @@ Results = list[list[str]]  # for each step of a prefix, what its searches return
 Search = Callable[[str], Awaitable[str]]
 Tool = Callable[..., Awaitable[str]]
 Open = Callable[[Mapping[str, Tool]], Awaitable[Session]]
-_MARK = "@@result {}@@"
+MARK = "@@result"
+_MARK = MARK + " {}@@"
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,13 @@ async def replay(open_session: Open, live: Mapping[str, Search], prefix: Prefix)
             results: list[str] = []
             if SEARCH in step.code:
                 given = prefix.results
-                results = given[number] if given is not None else await _recorded_results(done.session, search, step)
+                results = given[number] if given is not None else await recorded_results(done.session, search, step)
             done.results.append(results)
             if not step.code.strip():
                 continue
             search.results, search.marked = deque(results), False
             printed = (await done.session.run(step.code)).observation.strip()
-            if not _as_recorded(printed, step, results):
+            if not as_recorded(printed, step, results):
                 done.difference = Difference(number + 1, step.observation.strip(), printed)
                 break
     except BaseException:
@@ -117,7 +118,7 @@ async def replay(open_session: Open, live: Mapping[str, Search], prefix: Prefix)
     return done
 
 
-async def _recorded_results(session: Session, search: RecordedSearch, step: Step) -> list[str]:
+async def recorded_results(session: Session, search: RecordedSearch, step: Step) -> list[str]:
     """What the step's searches returned then, as far as its print tells."""
     search.marked, search.calls = True, 0
     copy = await session.fork()
@@ -148,7 +149,7 @@ def _bare_calls(code: str) -> int:
     return sum(isinstance(c, ast.Call) and isinstance(c.func, ast.Name) and c.func.id == SEARCH for c in statements)
 
 
-def _as_recorded(printed: str, step: Step, results: Sequence[str]) -> bool:
+def as_recorded(printed: str, step: Step, results: Sequence[str]) -> bool:
     """The same print. Files of the original release say of silence and of errors the same in other words: of an error
     they keep the message alone."""
     recorded = step.observation.strip()

@@ -213,7 +213,8 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         data = tq.kv_batch_get(keys=batch.keys, partition_id=partition_id, select_fields=FIELDS)
         infos = answers_in(data)
         if partition_id != "train":
-            # verl has saved this step before it validates it, and hands over all of validation at once.
+            # verl has saved this step before it validates it, and hands over all of validation at once where
+            # data.val_batch_size is null (`run_manifest.check_best`).
             self._keep(global_steps, infos)
             return batch, metrics
         token_scores = list(data["rm_scores"].unbind())

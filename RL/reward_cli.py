@@ -5,32 +5,47 @@
 
 Rows: {"question", "prefix", "chosen_step", "rejected_step", "ground_truth", "rollout"}. `prefix` and `rollout` are
 lists of messages {"role": "assistant" | "user", "content"} in the student's format, or such messages as one text, each
-behind "assistant: " or "user: "; a prefix may be empty. Steps are turns of the student or bare code, empty without a
-key step. `ground_truth` is a text or a list. The rollout's code is run after the prefix's; a search gets what the
-message after it recorded. For each row, in order, one line is printed: {"reward", "tier", "layer", "key_step_hit",
-"unscored", "reason"}. A malformed row has `tier` "malformed", and the exit code is 3.
+behind "assistant: " or "user: "; a prefix is pairs of a reply and its observation, or empty. Steps are turns of the
+student or bare code, empty without a key step. `ground_truth` is a text or a list. The rollout's code is run after the
+prefix's; a search gets what the message after it recorded of its results, and a rollout that depends on more than that
+is unscored. For each row, in order, one line is printed: {"reward", "tier", "layer", "key_step_hit", "unscored",
+"reason"}. A malformed row has `tier` "malformed", and the exit code is 3.
 """
 
 import asyncio
 import json
 import re
 import sys
-from dataclasses import asdict
+from collections import deque
+from contextvars import ContextVar
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from score import cli
 from score.errors import DataError, InterpreterError, JudgeError, ProviderError, ToolError
 from score.tasks import read_rows
 
+if TYPE_CHECKING:
+    from prefix import RecordedSearch
+
+    from score.interpreter import Session, StepResult
+    from score.trajectory import Step
+
 EXAMPLE = "cd RL && python reward_cli.py rollouts.jsonl"
 AT_ONCE = 64
 _ROLE = re.compile(r"^(assistant|user):[ \t]?", re.MULTILINE)
+_searching: ContextVar["RecordedSearch"] = ContextVar("searching")  # the rollout whose step runs
+
+
+class Turn(BaseModel):
+    role: Literal["assistant", "user", "system"]
+    content: str
 
 
 class Row(BaseModel):
@@ -39,11 +54,11 @@ class Row(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     question: str
-    prefix: list[dict[str, str]] = []
+    prefix: list[Turn] = []
     chosen_step: str = ""
     rejected_step: str = ""
-    ground_truth: list[str]
-    rollout: list[dict[str, str]]
+    ground_truth: list[str] = Field(min_length=1)
+    rollout: list[Turn]
 
     @field_validator("prefix", "rollout", mode="before")
     @classmethod
@@ -68,11 +83,24 @@ class Row(BaseModel):
         accepted = value if isinstance(value, list) else [value]
         return [str(one) if isinstance(one, int | float) else one for one in accepted]
 
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        roles = [turn.role for turn in self.prefix if turn.role != "system"]
+        if roles != ["assistant", "user"] * (len(roles) // 2):
+            raise ValueError("a prefix is pairs of a reply and its observation")
+        return self
+
+
+async def web_search(query: str) -> str:
+    """Search the web for `query`; returns the results as text."""
+    return await _searching.get().web_search(query)
+
 
 class Measure:
     """The scorer and the interpreter that it compares steps in."""
 
     def __init__(self, config: Path | None, overrides: list[str]):
+        from prefix import SEARCH
         from reward.entry import Scorer
         from rl_settings import RLSettings
         from workbench import Workbench
@@ -80,7 +108,7 @@ class Measure:
         from score.settings import load_settings
 
         settings = load_settings(RLSettings, config, overrides) if config else RLSettings()
-        self.bench, self.scorer = Workbench(settings), Scorer(settings)
+        self.bench, self.scorer = Workbench(settings, {SEARCH: web_search}), Scorer(settings)
 
     async def line(self, number: int, row: Row | DataError) -> dict[str, Any]:
         if isinstance(row, DataError):
@@ -106,8 +134,8 @@ class Measure:
         from prefix import Prefix, split_prompt
         from reward.keyturn import key_turn_of
 
-        question = {"role": "user", "content": row.question}
-        _, plan, steps = split_prompt([question, *row.prefix])  # type: ignore[list-item]
+        messages = [Turn(role="user", content=row.question), *row.prefix]
+        _, plan, steps = split_prompt([{"role": turn.role, "content": turn.content} for turn in messages])
         info: dict[str, Any] = {"question": row.question, "references": row.ground_truth, **row.model_dump()}
         key = key_turn_of(info)
         async with self.bench.place(str(number), Prefix(steps)) as place:
@@ -126,31 +154,65 @@ class Measure:
 
 async def _run_again(place: Any, row: Row, plan: str | None, steps: Any) -> dict[str, Any]:
     """The rollout's turns as `agent_loop.Turn`s, and what it handed in."""
-    from prefix import SEARCH
+    from prefix import SEARCH, RecordedSearch
 
     from score.dialogue import AFTER_PLAN, OBSERVATION
     from score.episode import Episode
     from score.tools import run_code
 
     episode = Episode(row.question, 10**6, plan, list(steps))
+    search = RecordedSearch(None)
+    _searching.set(search)
     turns: list[dict[str, Any]] = []
     for index, message in enumerate(row.rollout):
-        if message["role"] != "assistant":
+        if message.role != "assistant":
             continue
-        step = episode.student_reply(message["content"])
+        step = episode.student_reply(message.content)
         if step is None:
             turns.append({"plan": episode.plan, "observation": AFTER_PLAN, "is_finished": False})
             continue
-        following = row.rollout[index + 1] if index + 1 < len(row.rollout) else None
-        if SEARCH in step.code and following is not None:
-            recorded = following["content"].removeprefix(OBSERVATION)
-            done = episode.add(step.model_copy(update={"observation": recorded}), None)
-        else:
-            done = episode.add(step, await run_code(await place.session(), step.code) if step.code.strip() else None)
+        result = None
+        if step.code.strip():
+            session = await place.session()
+            following = [turn.content for turn in row.rollout[index + 1 : index + 2] if turn.role == "user"]
+            if SEARCH in step.code:
+                recorded = following[0].removeprefix(OBSERVATION) if following else None
+                result = await _run_search(session, search, step, recorded)
+            else:
+                result = await run_code(session, step.code)
+        done = episode.add(step, result)
         turns.append({"plan": None, **done.model_dump()})
         if done.is_finished:
             break
     return {"answer": episode.answer, "turns": turns}
+
+
+async def _run_search(session: "Session", search: "RecordedSearch", step: "Step", recorded: str | None) -> "StepResult":
+    """Run a step that searches; what it printed is what its record says. Raises `DataError` where what it does depends
+    on results that are not recorded."""
+    from prefix import MARK, as_recorded, recorded_results
+
+    from score.tools import run_code
+
+    search.marked = True  # the record of a step that hands in an answer is that answer, and says nothing of results
+    copy = await session.fork()
+    try:
+        result = await run_code(copy, step.code)
+    finally:
+        await copy.close()
+    known = MARK not in (result.final_answer or "")
+    if result.final_answer is None and recorded is None:
+        known = result.status == "ok"
+    elif result.final_answer is None and recorded is not None:
+        step = step.model_copy(update={"observation": recorded})
+        results = await recorded_results(session, search, step)
+        search.results, search.marked = deque(results), False
+        result = await run_code(session, step.code)
+        known = as_recorded((result.final_answer or result.observation).strip(), step, results)
+        result = replace(result, observation=recorded)
+    if not known:
+        raise DataError(f"what a search of this step found is not recorded: {step.code[:200]!r}")
+    return result
 
 
 async def score_all(path: Path, config: Path | None, overrides: list[str]) -> int:

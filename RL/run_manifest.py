@@ -7,10 +7,11 @@ The launchers call both. `begin` composes the config as verl will and writes OUT
 student, which data and which settings the run has. Where OUTPUT has a checkpoint already, verl would go on from it
 whatever the student and the data are now: a change is refused, key by key, unless --accept-changes (ACCEPT_CHANGES=1
 in front of a launcher) says that it is meant; then it is written down. Not counted are the `trainer` section (how long,
-how often, on what), places of files, and the endpoints of judge and tools. `end` writes EXPORT.manifest.json with all
-that.
+how often, on what), places of files, and the endpoints of judge and tools. Settings that would crown a wrong best
+checkpoint are refused, too. `end` writes EXPORT.manifest.json with all that.
 """
 
+import hashlib
 import json
 import sys
 import time
@@ -26,7 +27,7 @@ from export_checkpoint import last_step
 from rl_settings import RLSettings
 
 from score import cli
-from score.errors import DataError
+from score.errors import DataError, SettingsError
 from score.fingerprint import changes, fingerprint, refuse
 from score.llm import Endpoint
 from score.manifest import file_hash, git_revision, manifest_path, read_manifest, write_manifest
@@ -55,6 +56,13 @@ def weights(model: str) -> dict[str, str]:
     return found
 
 
+def student_of(found: dict[str, str]) -> str:
+    """One hash of what `weights` gives, whatever the files are called; a hub's name stays."""
+    if found.keys() == {"name"}:
+        return found["name"]
+    return hashlib.sha256("\n".join(sorted(found.values())).encode()).hexdigest()
+
+
 def contents(file: str) -> str:
     """The hash of a file's contents; an address stands for itself. Raises `DataError`."""
     if "://" in file:
@@ -75,11 +83,19 @@ def state(config: DictConfig) -> dict[str, Any]:
         found.pop(key, None)
     settings = load_settings(RLSettings, config.reward.custom_reward_function.reward_kwargs.settings)
     found |= {f"settings.{key}": value for key, value in fingerprint(settings, [], []).items()}
-    found |= {f"student.{name}": value for name, value in weights(config.actor_rollout_ref.model.path).items()}
+    found["student"] = student_of(weights(config.actor_rollout_ref.model.path))
     for key in ("train_files", "val_files"):
         files = config.data[key]
         found[f"data.{key}"] = [contents(file) for file in ([files] if isinstance(files, str) else files)]
     return json.loads(json.dumps(found, default=str))  # type: ignore[no-any-return]
+
+
+def with_one_student(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a manifest, also of one that an earlier version wrote, which had a key for each file of weights
+    (`student.model.safetensors`)."""
+    files = {key.removeprefix("student."): value for key, value in settings.items() if key.startswith("student.")}
+    rest = {key: value for key, value in settings.items() if not key.startswith("student.")}
+    return rest | {"student": student_of(files)} if files else rest
 
 
 def flat(value: Any, prefix: str) -> list[tuple[str, Any]]:
@@ -99,6 +115,26 @@ def check_judge(config: DictConfig) -> None:
         Endpoint("reward", judge)
 
 
+def check_best(config: DictConfig) -> None:
+    """Raises `SettingsError` where `best` (`replay.keep_best`) would be chosen by a part of the validation, or would
+    hold no weights."""
+    trainer = config.trainer
+    if not trainer.v1.sampler.sampler_kwargs.get("checkpoints") or min(trainer.test_freq, trainer.save_freq) <= 0:
+        return
+    without = "; to keep no best checkpoint: trainer.v1.sampler.sampler_kwargs.checkpoints=null"
+    if config.data.val_batch_size is not None:
+        raise SettingsError(
+            f"data.val_batch_size is {config.data.val_batch_size}: verl then hands over validation in parts, and the "
+            f"best checkpoint would be chosen by one of them. Leave it null{without}"
+        )
+    saved = config.actor_rollout_ref.actor.checkpoint.save_contents
+    if "hf_model" not in saved:
+        raise SettingsError(
+            f"actor_rollout_ref.actor.checkpoint.save_contents is {list(saved)}, without hf_model: the best checkpoint "
+            f"would hold no weights. Add hf_model{without}"
+        )
+
+
 def begin(output: Path, now: dict[str, Any], *, accept: bool) -> dict[str, dict[str, Any]]:
     """Write the manifest of a run's checkpoints; of a run that goes on from one, return what changed since. Raises
     `SettingsError` for changes that are not accepted, and writes nothing then."""
@@ -108,7 +144,7 @@ def begin(output: Path, now: dict[str, Any], *, accept: bool) -> dict[str, dict[
         before = read_manifest(checkpoints)  # empty: of an older version
     except DataError:  # nothing to go on from
         before = {}
-    changed = changes(before.get("settings", {}), now)
+    changed = changes(with_one_student(before.get("settings", {})), now)
     if not accept:
         refuse(
             changed,
@@ -155,6 +191,7 @@ def main() -> int:
         return 0
     config = composed(arguments.config_name, arguments.overrides)
     check_judge(config)
+    check_best(config)
     now = state(config)
     changed = begin(arguments.output, now, accept=arguments.accept_changes)
     if changed:

@@ -54,7 +54,7 @@ class Scorer:
         self.judge = Judge(self.equivalence, endpoint, verdicts=self.verdicts)
         self.step_judge = StepJudge(endpoint) if endpoint and settings.reward.judge_steps else None
         self._model = endpoint.settings.model if endpoint else ""
-        self._by_rule: dict[tuple[str, str], tuple[bool | None, str]] = {}
+        self._by_rule: dict[tuple[str, tuple[str, ...], str], tuple[bool | None, str]] = {}
 
     async def close(self) -> None:
         self.equivalence.close()
@@ -67,7 +67,7 @@ class Scorer:
         Raises `JudgeError` or `ProviderError`."""
         if (why := refused(references, answer)) is not None:
             return None, f"no answer: {why}"
-        key = (question, answer)
+        key = (question, tuple(references), answer)
         if key not in self._by_rule:
             match = await self.equivalence.equal(references, answer, question)
             if len(self._by_rule) > 50_000:

@@ -1,15 +1,16 @@
 r"""What is no final answer at all: handed in to be paid without saying what the answer is. Such a rollout is treated as
 one that hands in nothing, and no model is asked about it.
 
-Only what the texts tell for certain is decided here. A reference that is a list itself, a long text or "cannot be
-determined" switches off the rule that would speak against it.
+Only what the texts tell for certain is decided here. A reference that is a list itself, a set or a condition ("all
+integers" may say it), a long text or "cannot be determined" switches off the rule that would speak against it.
 """
 
 import re
 from collections.abc import Sequence
 
 from score.answers import clean
-from score.answers.quantities import number
+from score.answers.quantities import number, quantity
+from score.answers.text import has_word, same_text
 
 LONGEST, TIMES = 240, 4  # characters; and so many times the longest reference
 _FLAGS = re.IGNORECASE | re.DOTALL | re.VERBOSE
@@ -24,9 +25,10 @@ _NO_ANSWER = re.compile(
     """,
     _FLAGS,
 )
+_EACH = re.compile(r"\W*(?:any|all|every|each)\b\s*", re.IGNORECASE)
 _ANY_ANSWER = re.compile(
     r"""
-    ^\W*(?:any|all|every|some|each|whatever|whichever|one\ of|either|see|as\ (?:above|stated|computed|given|required)
+    ^\W*(?:some|whatever|whichever|one\ of|either|see|as\ (?:above|stated|computed|given|required)
         |the\ (?:correct|right|true|reference|expected|same|given)\ ) \b
     | ^\W*(?:(?:a|the)\ (?:number|value|result|solution|answer)|correct|right)\W*$
     """,
@@ -46,8 +48,15 @@ _TO_THE_JUDGE = re.compile(
     """,
     _FLAGS,
 )
-_SEPARATORS = re.compile(r"\n|;|\||\s/\s|\b(?:or|and/or|alternatively|maybe|possibly)\b", re.IGNORECASE)
+_ANNOUNCED = re.compile(r"\A\W*the\s+(?:correct|right)\s+answer\s*(?:is\b\s*:?|:|=)\s*(?=\S)", re.IGNORECASE)
+_SEPARATORS = re.compile(r"\n|;|\||\b(?:or|and/or|alternatively|maybe|possibly)\b", re.IGNORECASE)
+_SLASH = re.compile(r"\s/\s")
 _PARTS_OF_A_REFERENCE = re.compile(r",|\\pm|±|\\cup|\\text\{\s*(?:and|or)|\band\b|&|\.\.|[\[({].*[\])}]")
+_A_SET = re.compile(
+    r"\\mathbb|\\infty|\\(?:le|ge|ne|neq|lt|gt|in|notin|equiv|subset|subseteq|mid)(?![a-z])|\\pmod|[<>=ℝℤℕℚ]"
+)
+_VALUE_OF = re.compile(r"\A\W*[a-zA-Z]\w*\s*=")
+_OPTION = re.compile(r"\(?[A-Z]\)?")
 _FILLER = frozenset(
     "between and to or from either is the answer one of in range candidates could be maybe then not possible values "
     "options are it list set".split()
@@ -62,31 +71,67 @@ _BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
 def refused(references: Sequence[str], answer: str) -> str | None:
     """Why the text is no answer: empty, too long, to the judge, no answer, any answer, several. None: it may be one."""
     several_boxes = len(set(_BOXED.findall(answer))) > 1 and not _is_list(references)
-    bare = clean(answer)
-    if any(clean(reference).casefold() == bare.casefold() for reference in references):
+    bare = clean(_ANNOUNCED.sub("", clean(answer)))
+    too_long = len(bare) > max(LONGEST, TIMES * max(map(len, references), default=0))
+    if not too_long and any(same_text(reference, bare) for reference in references):
         return "several" if several_boxes else None
     if not any(character.isalnum() or character in "∞∅π√" for character in bare):
         return "empty"
-    if len(bare) > max(LONGEST, TIMES * max(map(len, references))):
+    if too_long:
         return "too long"
-    for name, pattern in (("to the judge", _TO_THE_JUDGE), ("no answer", _NO_ANSWER), ("any answer", _ANY_ANSWER)):
+    for name, pattern in (("to the judge", _TO_THE_JUDGE), ("no answer", _NO_ANSWER)):
         if pattern.search(answer) and not any(pattern.search(reference) for reference in references):
             return name
+    if _any_answer(bare) and not any(
+        _any_answer(clean(reference)) or _is_each(bare, reference) for reference in references
+    ):
+        return "any answer"
     return "several" if several_boxes or (not _is_list(references) and _several(bare, references)) else None
+
+
+def _any_answer(text: str) -> bool:
+    return _EACH.match(text) is not None or _ANY_ANSWER.search(text) is not None
+
+
+def _is_each(bare: str, reference: str) -> bool:
+    r"""`all real numbers` where the reference is `\mathbb{R}`: a set or a condition may be told in such words."""
+    if not _EACH.match(bare):
+        return False
+    plain = clean(reference)
+    is_value = number(_VALUE_OF.sub("", plain)) is not None  # `x = 42`
+    is_set = _A_SET.search(f"{reference} {plain}") is not None and not is_value
+    return is_set or same_text(reference, _EACH.sub("", bare, count=1))
 
 
 def _is_list(references: Sequence[str]) -> bool:
     """A reference that has several parts itself: then several parts are no hedge."""
-    return any(_SEPARATORS.search(text) or _PARTS_OF_A_REFERENCE.search(clean(text)) for text in references)
+    return any(
+        _SEPARATORS.search(text) or _PARTS_OF_A_REFERENCE.search(clean(text)) or _slashed(clean(text))
+        for text in references
+    )
 
 
 def _several(bare: str, references: Sequence[str]) -> bool:
     """Alternatives, a list of candidates, a range."""
     parts = {part.strip(" ,.'\"()[]{}").casefold() for part in _SEPARATORS.split(bare)} - {""}
-    if len(parts) > 1:
+    options = all(_OPTION.fullmatch(clean(reference)) for reference in references)
+    if len(parts) > 1 or _slashed(bare) or (options and _SLASH.search(bare)):
         return True
     if all(number(reference) is not None for reference in references):
         found = {match.lstrip("-") for match in _NUMBERS.findall(bare)}
         words = set(re.findall(r"[a-z]+", bare.casefold()))
         return len(found) > 1 and words <= _FILLER and not _SAYS_MORE.search(bare) and number(bare) is None
-    return len([part for part in bare.split(",") if part.strip()]) > 3
+    listed = [part for part in bare.split(",") if part.strip()]
+    # `Chicago, Cook County, Illinois, USA` may say where the reference lies: the judge sees it.
+    return len(listed) > 3 and not any(same_text(reference, listed[0]) for reference in references)
+
+
+def _slashed(bare: str) -> bool:
+    """Alternatives between slashes: `yes / no`, `41 km / 42 km`, `41 / 42 / 43`. A quotient, a quantity (`60 km / h`)
+    and a formula are none."""
+    sides = _SLASH.split(bare)
+    if len(sides) == 1 or quantity(bare) is not None:
+        return False
+    if all(number(side) is not None for side in sides):
+        return len(sides) > 2
+    return all(map(has_word, sides)) and len({re.search(r"\d", side) is None for side in sides}) == 1

@@ -8,6 +8,7 @@
 """
 
 import ast
+from collections.abc import Iterable
 
 from reward.effects import Effect
 from reward.fingerprint import OPAQUE
@@ -20,32 +21,103 @@ SEARCH = "web_search"
 _RECORDED_SILENCE = "Execution successful, no output."  # the original release's
 _SILENT = {"", NOTHING_PRINTED.strip(), UNREADABLE.strip(), _RECORDED_SILENCE, "None"}
 UNDECIDED = Sameness(None, "undecided")
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
+_EVALUATED: dict[type[ast.AST], tuple[str, ...]] = {  # where that is another order than the fields'
+    ast.Assign: ("value", "targets"),
+    ast.AnnAssign: ("annotation", "value", "target"),
+    ast.NamedExpr: ("value", "target"),
+    ast.comprehension: ("iter", "target", "ifs"),
+    ast.ListComp: ("generators", "elt"),
+    ast.SetComp: ("generators", "elt"),
+    ast.GeneratorExp: ("generators", "elt"),
+    ast.DictComp: ("generators", "key", "value"),
+}
 
 
 class _NewNames(ast.NodeTransformer):
-    """Renames variables in the order in which the step first assigns them; names that it only reads stay."""
+    """Renames variables in the order in which the step first assigns them. Names that it only reads stay, and so do
+    those of `stays` and those that a loop's first round reads before they are assigned."""
 
-    def __init__(self) -> None:
+    def __init__(self, stays: set[str]) -> None:
         self.names: dict[str, str] = {}
+        self.stays, self.made, self.loops = stays, 0, 0
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
-        if isinstance(node.ctx, ast.Store):
-            self.names.setdefault(node.id, f"new{len(self.names)}")
+        if node.id not in self.names:
+            if isinstance(node.ctx, ast.Store) and node.id not in self.stays:
+                self.names[node.id] = f"<new {self.made}>"  # no name that code can have
+                self.made += 1
+            elif self.loops:
+                self.stays.add(node.id)
         return ast.Name(self.names.get(node.id, node.id), node.ctx)
 
-    def visit_Assign(self, node: ast.Assign) -> ast.AST:
-        # The right-hand side is evaluated first: `x = x + 1` reads the prefix's x.
-        value = self.visit(node.value)
-        return ast.Assign([self.visit(target) for target in node.targets], value)
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        return self._visit(node, _EVALUATED.get(type(node), node._fields))
+
+    def _visit(self, node: ast.AST, fields: Iterable[str]) -> ast.AST:
+        for name in fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                value[:] = [self.visit(item) if isinstance(item, ast.AST) else item for item in value]
+            elif isinstance(value, ast.AST):
+                setattr(node, name, self.visit(value))
+        return node
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        if isinstance(node.target, ast.Name):  # `total += 5` reads total before it assigns it
+            read = self.visit_Name(ast.Name(node.target.id, ast.Load()))
+            return ast.AugAssign(ast.Name(read.id, ast.Store()), node.op, self.visit(node.value))
+        return self.generic_visit(node)
+
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> ast.AST:
+        self._visit(node, ["iter"])
+        return self._loop(node, ["target", "body", "orelse"])
+
+    visit_AsyncFor = visit_For
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        return self._loop(node, node._fields)
+
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> ast.AST:
+        outer = dict(self.names)
+        kept = {inner.target.id for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr)}  # by `:=`
+        self._loop(node, _EVALUATED[type(node)]) if kept else self.generic_visit(node)
+        self.names = outer | {name: new for name, new in self.names.items() if name in kept}
+        return node
+
+    visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp
+
+    def _loop(self, node: ast.AST, fields: Iterable[str]) -> ast.AST:
+        self.loops += 1
+        self._visit(node, fields)
+        self.loops -= 1
+        return node
+
+
+def _not_new(tree: ast.AST) -> set[str]:
+    """Names that are not renamed: those that a function or class mentions, which reads them when it is called, and
+    those that something else than an assignment binds."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, _SCOPES):
+            found |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+        if isinstance(node, _NAMED) and node.name:
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).partition(".")[0])
+    return found
 
 
 def normalised(code: str) -> str | None:
     """The code without comments, formatting and the choice of new names; None where it is no Python."""
     try:
         tree = ast.parse(code)
+        return ast.dump(_NewNames(_not_new(tree)).visit(tree))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    return ast.dump(_NewNames().visit(tree))
 
 
 def runnable(step: KeyStep) -> str | None:

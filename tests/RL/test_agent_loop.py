@@ -55,6 +55,7 @@ def rollouts(
     info: Any = None,
     tools: Any = (),
     interpreter: Any = (),
+    server: Any = Scripted,
     **scripted: Any,
 ) -> Any:
     """Run one rollout for each script, all of one prompt at once; returns (outputs, workbench)."""
@@ -72,7 +73,7 @@ def rollouts(
                     workbench=bench,
                     turns=Turns(tokenizer),
                     rollout_config=verl,
-                    server_manager=Scripted(tokenizer, script, **scripted),
+                    server_manager=server(tokenizer, script, **scripted),
                 )
                 for script in scripts
             ]
@@ -325,3 +326,41 @@ def test_an_interpreter_that_is_gone_leaves_the_rollout_unscored(tokenizer: Any)
 
     episode = asyncio.run(run()).extra_fields["episode"]
     assert episode["unscored"].startswith("interpreter:") and episode["answer"] is None
+
+
+class GivesUp(Scripted):
+    """Stands for a server whose engine fails in turn `turn`, in one of the ways that verl hands on."""
+
+    def __init__(self, tokenizer: Any, replies: list[str], *, turn: int, tokens: int, reason: str | None):
+        super().__init__(tokenizer, replies)
+        self.left, self.tokens, self.reason = turn, tokens, reason
+
+    async def generate(self, **asked: Any) -> Any:
+        made = await super().generate(**asked)
+        self.left -= 1
+        if not self.left:
+            made.token_ids, made.log_probs, made.stop_reason = made.token_ids[: self.tokens], None, self.reason
+        return made
+
+
+@pytest.mark.parametrize("turn", [1, 3])
+@pytest.mark.parametrize(
+    "tokens, reason",
+    [(0, "aborted"), (0, None), (99, "aborted"), (99, "abort")],
+    ids=["vllm", "sglang", "half", "abort"],
+)
+def test_a_turn_that_the_engine_gave_up_leaves_the_rollout_unscored(
+    tokenizer: Any, turn: int, tokens: int, reason: str | None
+) -> None:
+    replies = [PLAN, STEP, ANSWER]
+    failing = {"server": GivesUp, "turn": turn, "tokens": tokens, "reason": reason}
+    done = one(tokenizer, QUESTION, replies, **failing)
+    episode = done.extra_fields["episode"]
+    assert episode["unscored"].startswith(f"provider: the rollout server gave up turn {turn}")
+    assert episode["answer"] is None and len(episode["turns"]) == turn - 1  # nothing of it was run
+    sampled = [i for i, m in zip(done.response_ids, done.response_mask, strict=True) if m]
+    end = tokenizer.eos_token
+    assert tokenizer.decode(sampled) == "".join(f"{reply}{end}" for reply in replies[: turn - 1])
+    # verl puts the score on the last token, whatever its mask.
+    done.reward_score = 0.0
+    assert len(done.as_dict()["rm_scores"]) == len(done.response_ids) == len(done.response_logprobs) > 0

@@ -19,6 +19,16 @@ def rollout(*codes: str) -> list[dict[str, str]]:
     return [message for turn in turns for message in (turn, {"role": "user", "content": "Observation: -"})]
 
 
+def searching(*messages: str, truth: str) -> dict[str, Any]:
+    """Replies and observations in turn."""
+    roles = ["assistant", "user"] * len(messages)
+    turns = [{"role": role, "content": said} for role, said in zip(roles, messages, strict=False)]
+    return {"question": "q", "ground_truth": truth, "rollout": turns}
+
+
+FOUND = "<code>r = web_search('capital')\nprint(r)</code>", "Observation: Paris, 2 million"
+
+
 def row(*codes: str, truth: Any = "6", **more: Any) -> dict[str, Any]:
     return {"question": "q", "prefix": "", "chosen_step": "", "rejected_step": "", "ground_truth": truth} | more | {
         "rollout": rollout(*codes)
@@ -38,6 +48,13 @@ ROWS = [
     (row("final_answer_print('the light')", truth="Paris"), None, "unscored", None),
     (row("final_answer_print(6)", prefix=[PREFIX[0], {"role": "user", "content": "Observation: 4"}]), None, "unscored", None),
     ({"question": "q"}, None, "malformed", None),
+    (searching(*FOUND, "<code>final_answer_print(r.split(',')[0])</code>", truth="Paris"), 1.0, "correct", "text"),
+    (searching("<code>web_search('q')\nfinal_answer_print('Paris')</code>", truth="Paris"), 1.0, "correct", "text"),
+    (searching("<code>final_answer_print(web_search('q'))</code>", truth="Paris"), None, "unscored", None),
+    (searching("<code>print(len(web_search('q')))</code>", "Observation: 99", truth="Paris"), None, "unscored", None),
+    ({**row(), "rollout": [{"from": "gpt", "value": "<code>final_answer_print(6)</code>"}]}, None, "malformed", None),
+    (row("final_answer_print(6)", prefix=PREFIX[:1]), None, "malformed", None),
+    (row("final_answer_print(6)", truth=[]), None, "malformed", None),
 ]  # fmt: skip
 
 
@@ -51,4 +68,6 @@ def test_rows_are_scored_in_order_with_tier_and_layer(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     found = [(line["reward"], line["tier"], line["layer"]) for line in lines]
     assert found == [(reward, tier, layer) for _, reward, tier, layer in ROWS]
+    assert [number for number, line in enumerate(lines) if "is not recorded" in line["reason"]] == [14, 15]
+    assert "rollout.0.role" in lines[16]["reason"] and "pairs" in lines[17]["reason"]
     assert "judge" in lines[9]["reason"] and "prefix" in lines[10]["reason"] and "rows.jsonl:12" in lines[11]["reason"]

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from run_manifest import begin, check_judge, composed, end, state
+from run_manifest import begin, check_best, check_judge, composed, end, state, student_of, weights
 
 from score.errors import DataError, SettingsError
 
@@ -49,12 +49,37 @@ def test_the_same_command_goes_on(run: Path) -> None:
 
 @pytest.mark.parametrize(
     "file, key",
-    [("sft/model.safetensors", "student.model.safetensors"), ("train.parquet", "data.train_files")],
+    [("sft/model.safetensors", "student"), ("train.parquet", "data.train_files")],
     ids=["a retrained student", "other data"],
 )
 def test_another_beginning_in_the_same_place_is_refused(run: Path, file: str, key: str) -> None:
     (run / file).write_bytes(b"another")
-    with pytest.raises(SettingsError, match=key):
+    with pytest.raises(SettingsError, match=f"  {key}: was"):
+        start(run)
+
+
+def test_another_student_is_refused_whatever_its_weight_files_are_called(run: Path) -> None:
+    model = run / "sft" / "model.safetensors"
+    model.rename(run / "sft" / "model-00001-of-00001.safetensors")
+    assert start(run) == []  # the same contents
+    (run / "sft" / "model-00001-of-00001.safetensors").write_bytes(b"another")
+    with pytest.raises(SettingsError, match="student: was"):
+        start(run)
+
+
+@pytest.mark.parametrize("retrained", [False, True])
+def test_a_run_of_an_earlier_version_goes_on_with_its_own_student_alone(run: Path, retrained: bool) -> None:
+    path = run / "output" / "checkpoints.manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["settings"]["student"]
+    manifest["settings"] |= {f"student.{name}": value for name, value in weights(str(run / "sft")).items()}
+    path.write_text(json.dumps(manifest))
+    if not retrained:
+        assert start(run) == []
+        return
+    (run / "sft" / "model.safetensors").unlink()
+    (run / "sft" / "other.safetensors").write_bytes(b"another")
+    with pytest.raises(SettingsError, match="student: was"):
         start(run)
 
 
@@ -85,6 +110,22 @@ def test_a_judge_without_an_address_or_a_key_is_noticed_before_the_models_are_lo
         check_judge(composed("miniature_cpu", []))
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")  # its workers may have the key
     check_judge(composed("miniature_cpu", []))
+
+
+def test_a_best_checkpoint_by_a_part_of_validation_or_without_weights_is_refused_by_name(run: Path) -> None:
+    def check(*overrides: str, name: str = "miniature_cpu") -> None:
+        check_best(composed(name, ["trainer.default_local_dir=o", *overrides]))
+
+    check()
+    check(name="score_grpo")
+    in_parts = "data.val_batch_size=64"
+    without = "actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra]"
+    with pytest.raises(SettingsError, match="data.val_batch_size is 64"):
+        check(in_parts)
+    with pytest.raises(SettingsError, match="save_contents is .*without hf_model"):
+        check(without)
+    for no_best in ("trainer.v1.sampler.sampler_kwargs.checkpoints=null", "trainer.test_freq=-1"):
+        check(in_parts, without, no_best)
 
 
 def test_more_steps_another_place_and_other_devices_are_no_change(
@@ -126,5 +167,5 @@ def test_the_manifest_has_what_the_run_began_with_and_what_changed(run: Path) ->
     manifest = json.loads(end(run / "output", student).read_text())
     assert manifest["counts"] == {"steps": 1, "generated_tokens": 50, "judge_calls": 1, "seconds": 2.5}
     assert manifest["settings"]["algorithm.score_grpo.negative_scale"] == 0.5
-    assert manifest["settings"]["student.model.safetensors"] == manifest["student"]["model.safetensors"]
+    assert manifest["settings"]["student"] == student_of(manifest["student"])
     assert manifest["changes"][0]["changed"] == {"data.seed": {"was": 42, "is": 7}}

@@ -7,6 +7,7 @@ import pytest
 from prefix import Prefix
 from reward.effects import effect, variables
 from reward.keyturn import key_turn_of
+from reward.sameness import normalised
 from rl_settings import RLSettings
 from workbench import Workbench
 
@@ -114,3 +115,33 @@ __import__ = None
             assert (await effect(session, await variables(session), "a = 2")).changed == {"a": "number:2"}
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "ours, theirs, alike",
+    [
+        ("total += 5\nprint(total)", "count += 5\nprint(count)", False),
+        ("t = 0\nt += 5\nprint(t)", "n = 0\nn += 5\nprint(n)", True),
+        ("print(sum(n for i in range(10)))", "print(sum(n for n in range(10)))", False),
+        ("print([k * k for k in xs])", "print([k * k for j in xs])", False),
+        ("print([k * k for k in xs])", "print([j * j for j in xs])", True),
+        ("print({k: v for k, v in xs})", "print({a: b for a, b in xs})", True),
+        ("a = [k for k in xs]\nprint(k)", "a = [j for j in xs]\nprint(k)", True),
+        ("a = [k for k in xs]\nprint(k)", "a = [j for j in xs]\nprint(j)", False),
+        ("[y := x for x in xs]\nprint(y)", "[z := x for x in xs]\nprint(y)", False),
+        ("for n in n: print(n)", "for m in m: print(m)", False),
+        ("x: int = x + 1", "y: int = y + 1", False),
+        ("print(x := x + 1)", "print(y := y + 1)", False),
+        ("for i in r:\n  print(t)\n  t = i", "for i in r:\n  print(t)\n  u = i", False),
+        ("for i in r:\n  t = i\n  print(t)", "for j in r:\n  u = j\n  print(u)", True),
+        ("def f(): return t\nt = 5\nprint(f())", "def f(): return t\nu = 5\nprint(f())", False),
+        ("m = 1\ndef f(m): return m", "n = 1\ndef f(m): return n", False),
+        ("x = 1\nprint(new0)", "x = 1\nprint(x)", False),
+    ],
+)
+def test_code_is_the_same_where_only_new_names_differ(ours: str, theirs: str, alike: bool) -> None:
+    assert (normalised(ours) == normalised(theirs)) is alike
+
+
+def test_code_that_nests_too_deeply_is_left_to_execution() -> None:
+    assert normalised("+".join(["1"] * 2000)) is None

@@ -140,6 +140,16 @@ def test_ablations_are_settings(changed: dict[str, Any], expected: float) -> Non
     assert asyncio.run(scorer.score(rollout("41", NEW, END))).score.score == expected
 
 
+def test_one_question_with_other_references_is_another_comparison() -> None:
+    scorer = Scorer(RLSettings())
+    rows = [rollout("42", NEW, END, references=references) for references in (["42"], ["43"], ["43", "42"])]
+
+    async def run() -> list[str]:
+        return [(await scorer.score(row)).score.tier for row in rows]
+
+    assert asyncio.run(run()) == ["correct", "new_way", "correct"]
+
+
 @pytest.mark.parametrize(
     "ours, theirs, same, layer",
     [
