@@ -39,6 +39,35 @@ def test_a_whole_family_can_be_closed_at_once(play: Callable[..., Any]) -> None:
         play(scene)
 
 
+def test_a_cancelled_close_leaves_no_reply_of_the_keeper_for_a_sibling(play: Callable[..., Any]) -> None:
+    async def scene(session: Session) -> str:
+        await _close_and_cancel(await session.fork())
+        return (await session.run("import time\ntime.sleep(0.2)\nprint(1)")).observation  # long enough to be counted
+
+    assert play(scene) == "1"
+
+
+@pytest.mark.parametrize("isolation", ["limits"], indirect=True)  # where the host sees the files
+def test_the_close_of_a_family_waits_for_its_end_after_a_cancelled_close_too(isolation: str) -> None:
+    async def scene() -> list[str]:
+        async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
+            session = await interpreter.open()
+            await session.run("for number in range(1000): open(str(number), 'w').close()")
+            await _close_and_cancel(await session.fork())
+            await session.close()
+            return interpreter.private_folders()
+
+    assert asyncio.run(scene()) == []
+
+
+async def _close_and_cancel(session: Session) -> None:
+    closing = asyncio.create_task(session.close())
+    await asyncio.sleep(0)  # until it waits for the keeper's reply
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+
+
 LEAVE = """
 import ctypes, os, subprocess
 for folder in ("/tmp", "/dev/shm", os.getcwd()):
