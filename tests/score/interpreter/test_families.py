@@ -8,6 +8,7 @@ import pytest
 
 from score.interpreter import Interpreter, InterpreterSettings, Session
 from score.interpreter.inside.keeper import FAMILIES
+from score.interpreter.inside.processes import FORKS
 from score.interpreter.selfcheck import support
 
 
@@ -58,6 +59,29 @@ def test_the_close_of_a_family_waits_for_its_end_after_a_cancelled_close_too(iso
             return interpreter.private_folders()
 
     assert asyncio.run(scene()) == []
+
+
+BUSY = """
+import threading
+stop = threading.Event()
+threads = [threading.Thread(target=stop.wait) for _ in range(8)]
+for thread in threads: thread.start()
+stop.set()
+x = 2
+while True: pass
+"""
+
+
+def test_many_forks_leave_each_session_room_for_its_threads_and_its_snapshot(play: Callable[..., Any]) -> None:
+    async def scene(session: Session) -> tuple[str, str]:
+        await session.run("x = 1")
+        forks = [await session.fork() for _ in range(FORKS)]
+        for fork in [*forks, *forks]:  # its second step leaves a snapshot to be collected
+            assert (await fork.run("print(x)")).observation == "1"
+        stopped = await forks[0].run(BUSY, timeout_s=0.5)
+        return stopped.status, (await forks[0].run("print(x)")).observation
+
+    assert play(scene) == ("timeout", "1")
 
 
 async def _close_and_cancel(session: Session) -> None:
