@@ -111,7 +111,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 others = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in (1, os.getpid())]
 files = [name for name in os.listdir("/tmp") if f"/tmp/{name}" != os.getcwd()]
 print(others, files, os.listdir("/dev/shm"), os.listdir(), libc.mq_open(b"/left", os.O_RDWR))
-print(len(open("/proc/self/mounts").readlines()))
+print(len(open("/proc/self/mounts").readlines()), os.listdir("/dev/pts"))
 import fcntl
 def flags(folder):
     try:
@@ -131,6 +131,7 @@ print(os.setxattr("/tmp", "system.posix_acl_access", struct.pack("<I", 2) + b"".
 NO_DUMP = (
     "import fcntl, os\nprint(fcntl.ioctl(os.open('/tmp', os.O_RDONLY), 0x40086602, (0x40).to_bytes(8, 'little'))[0])"
 )
+TERMINAL = "import os\nends = os.openpty()\nprint(os.write(ends[1], b'left'))"
 NUMBER = "import os\nos.mkdir('/dev/shm/new')\nprint(os.stat('/dev/shm/new').st_ino)"  # counted from the mount on
 WHO = "import os\nprint(os.stat('/proc/self/ns/pid').st_ino, open('/proc/1/stat').read().split()[21])"  # and since when
 
@@ -159,7 +160,8 @@ def _serving_again() -> None:
 
 @pytest.mark.parametrize("isolation", ["strict"], indirect=True)
 @pytest.mark.parametrize(
-    ("leave", "said"), [(LEAVE, "False"), (MODE, "None"), (ATTRIBUTE, "None"), (ACCESS, "None"), (NO_DUMP, "64")]
+    ("leave", "said"),
+    [(LEAVE, "False"), (MODE, "None"), (ATTRIBUTE, "None"), (ACCESS, "None"), (NO_DUMP, "64"), (TERMINAL, "4")],
 )
 def test_a_keeper_serves_again_and_its_next_session_finds_nothing_of_the_last_one(
     isolation: str, leave: str, said: str
