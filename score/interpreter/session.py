@@ -226,6 +226,9 @@ class Session:
     async def fork(self) -> "Session":
         """An independent copy of the live state, its private files included. Raises `InterpreterError`.
 
+        The copy goes on at the same place in its own files. A path that the code wrote out in full, and a file that it
+        has open, are still the original's.
+
         A fork that is cancelled is finished first and its copy closed, so that no reply of it is left for the session's
         next step; where it is cancelled once more, the session's state counts as lost.
         """

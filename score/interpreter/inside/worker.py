@@ -113,6 +113,7 @@ class Worker:
 
     def _start(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         self._enter(message["directory"])
+        os.chdir(self.directory)
         scope = self.main.__dict__
         scope["final_answer_print"] = self.final_answer_print = calls.final_answer_tool(self)
         for name, description in message["tools"].items():
@@ -120,10 +121,11 @@ class Worker:
         return {"op": "ready"}
 
     def _enter(self, directory: str) -> None:
+        """Take a folder as our private one."""
         with contextlib.suppress(FileExistsError):
             os.mkdir(directory)
-        os.chdir(directory)
         os.environ["HOME"] = os.environ["TMPDIR"] = directory
+        self.directory = directory
 
     def _hand_in(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         """Run the step if it does nothing but hand in an answer."""
@@ -257,10 +259,24 @@ class Worker:
         _close(self.printed)
         self.number, self.dead_snapshot = message["number"], None
         self._attach(fds)
-        if os.listdir():
-            shutil.copytree(".", message["directory"], symlinks=True, dirs_exist_ok=True, ignore_dangling_symlinks=True)
-        self._enter(message["directory"])
+        self._move(message["directory"])
         return {"op": "ready"}
+
+    def _move(self, directory: str) -> None:
+        """Copy the private folder, and go on at the same place in the copy; outside of it, where we are."""
+        old, root = self.directory, os.path.realpath(self.directory)
+        try:
+            here = os.getcwd()
+        except FileNotFoundError:  # removed
+            here = root
+        if os.path.isdir(old) and os.listdir(old):
+            shutil.copytree(old, directory, symlinks=True, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+        self._enter(directory)
+        if f"{here}/".startswith(f"{root}/"):
+            os.chdir(directory + here[len(root) :])
+        tempfile: Any = sys.modules.get("tempfile")  # it remembers the folder that it found first
+        if getattr(tempfile, "tempdir", None) == old:
+            tempfile.tempdir = directory
 
 
 def _status_of(error: BaseException) -> str:
