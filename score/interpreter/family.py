@@ -24,6 +24,7 @@ class Family:
         self.members: set[int] = set()
         self.forking = asyncio.Lock()  # held while a session forks; kills wait for it
         self._lock = asyncio.Lock()
+        self._owed = 0  # replies that the keeper still has to give, those to cancelled calls included
 
     def new_number(self) -> int:
         number = next(n for n in range(len(self.members) + 1) if n not in self.members)
@@ -35,7 +36,13 @@ class Family:
         async with self.forking, self._lock:
             try:
                 await self.channel.send(wire.pack(message), fds)
-                return await self.channel.receive(asyncio.get_running_loop().time() + GRACE_S)
+                self._owed += 1
+                deadline = asyncio.get_running_loop().time() + GRACE_S
+                while True:
+                    reply = await self.channel.receive(deadline)
+                    self._owed -= 1
+                    if self._owed == 0:  # the last one is ours
+                        return reply
             except (ChannelClosed, TimeoutError, wire.BrokenFrame) as error:
                 raise InterpreterError(f"the sandbox's keeper did not {message['op']}: {error or 'no reply'}") from None
 
@@ -44,10 +51,13 @@ class Family:
         async with self.forking, self._lock:
             try:
                 self.channel.socket.shutdown(socket.SHUT_WR)
-                await self.channel.receive(asyncio.get_running_loop().time() + GRACE_S)
+                deadline = asyncio.get_running_loop().time() + GRACE_S
+                while True:  # replies to cancelled calls come before the end
+                    await self.channel.receive(deadline)
             except (OSError, ChannelClosed, TimeoutError, wire.BrokenFrame):
                 pass  # gone is what was asked for
-            self.channel.close()
+            finally:
+                self.channel.close()
 
 
 class Endpoints:

@@ -139,15 +139,17 @@ class Session:
                 raise InterpreterError("a snapshot before the step took too long: is the machine overloaded?") from None
             if begun != {"op": "begun", "id": name}:
                 raise wire.BrokenFrame("not of this step")
-        deadline, watch = loop.time() + timeout_s, _FIRST_WATCH_S
+        deadline, watch_at = loop.time() + timeout_s, loop.time() + _FIRST_WATCH_S
         while True:
+            # At its time, whatever the step does meanwhile: one that keeps calling tools never lets us wait in vain.
+            if loop.time() >= watch_at:
+                await self._watch()
+                watch_at = loop.time() + _WATCH_S
             try:
-                message = await self._ends.channel.receive(min(deadline, loop.time() + watch))
+                message = await self._ends.channel.receive(min(deadline, watch_at))
             except TimeoutError:
                 if loop.time() >= deadline:
                     raise
-                await self._watch()
-                watch = _WATCH_S
                 continue
             if message.get("id") != name:
                 raise wire.BrokenFrame("not of this step")
@@ -223,6 +225,9 @@ class Session:
 
     async def fork(self) -> "Session":
         """An independent copy of the live state, its private files included. Raises `InterpreterError`.
+
+        The copy goes on at the same place in its own files. A path that the code wrote out in full, and a file that it
+        has open, are still the original's.
 
         A fork that is cancelled is finished first and its copy closed, so that no reply of it is left for the session's
         next step; where it is cancelled once more, the session's state counts as lost.

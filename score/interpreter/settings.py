@@ -31,7 +31,11 @@ class InterpreterSettings(Strict):
         ge=256,
         description="address space of a process, with the preloaded libraries; and what all of them hold together",
     )
-    processes: int = Field(default=64, ge=4, description="processes of one session at a time")
+    processes: int = Field(
+        default=64,
+        ge=4,
+        description="processes of one session at a time; its forks (in strict up to 128) have their own",
+    )
     open_files: int = Field(default=128, ge=32)
     file_size_mb: int = Field(default=64, ge=1, description="largest file, and most output of a step, before it is cut")
     disk_mb: int = Field(default=256, ge=1, description="private disk space of a session (strict only)")

@@ -1,4 +1,4 @@
-"""Attacks on another session, which share a network namespace with it in `strict`."""
+"""Attacks on another session; in `strict` they share an empty network and a read-only `/dev` with it."""
 
 from score.interpreter.attacks.attack import outward
 
@@ -95,5 +95,16 @@ except OSError as error:
         _SEND.replace("<names>", "re.findall(r'@([0-9a-f]{5})$', open('/proc/net/unix').read(), re.M)"),
         needs_seccomp=True,
         victim=_ORPHAN.replace("<name>", "orphan.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)"),
+    ),
+    outward(
+        "session: another's terminal",
+        """
+import os
+if set(os.listdir('/dev/pts')) - {'ptmx'}: print(<escaped>)
+os.write(os.open('/dev/pts/0', os.O_RDWR | os.O_NOCTTY), b'hello')
+print(<escaped>)
+""",
+        dangerous=True,  # they would be the host's
+        victim="import os\ntry: ends = os.openpty()\nexcept OSError as error: print(error)",
     ),
 ]

@@ -12,6 +12,7 @@ FILES = 20_000  # in a session's private files: empty ones take memory too, whic
 
 _READ_ONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
 _PRIVATE = {"/tmp": _NOSUID | _NODEV, "/dev/shm": _NOSUID | _NODEV | _NOEXEC}
+_TERMINALS = "/dev/pts"
 _OURS = 0o40700  # a folder's mode that only its owner may use
 _GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS
 _FEW = 64  # folders of sessions that are removed one by one
@@ -20,7 +21,7 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 
 
 def settle(uid: int, gid: int, disk_mb: int) -> None:
-    """Make fresh namespaces a home of their own: identity, /proc, private files. Raises OSError.
+    """Make fresh namespaces a home of their own: identity, /proc, private files, terminals. Raises OSError.
 
     `uid` and `gid` are the ones from before the namespaces; they stay the same inside.
     """
@@ -32,6 +33,7 @@ def settle(uid: int, gid: int, disk_mb: int) -> None:
     _mount("proc", "/proc", "proc", _READ_ONLY | _NOSUID | _NODEV | _NOEXEC)
     for folder in _PRIVATE:
         _mount_private(folder, disk_mb)
+    _mount_terminals()
 
 
 def renew(disk_mb: int) -> None:
@@ -77,6 +79,19 @@ def _flags(folder: str) -> int:
 
 def _mount_private(folder: str, disk_mb: int) -> None:
     _mount("tmpfs", folder, "tmpfs", _PRIVATE[folder], f"size={disk_mb}m,nr_inodes={FILES},mode=700")
+
+
+def _mount_terminals() -> None:
+    """Terminals of our own: those that we came with are the same for all keepers.
+
+    A terminal goes with the last process that has it open, so none is left for the next family. Read-only, so that
+    nothing is left on the folder and its `ptmx` either; terminals are made and written to all the same.
+    """
+    common = _READ_ONLY | _NOSUID | _NOEXEC
+    try:
+        _mount("devpts", _TERMINALS, "devpts", common, "newinstance,ptmxmode=0666,mode=620")
+    except OSError:  # a kernel that allows no set of our own: then there are none
+        _mount("tmpfs", _TERMINALS, "tmpfs", common | _NODEV, "mode=755")
 
 
 def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:

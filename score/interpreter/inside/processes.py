@@ -20,6 +20,8 @@ _PAGE = os.sysconf("SC_PAGESIZE")
 _WCLONE = -(2**31)  # the flag's bits as a signed int
 _ANY_CHILD = 0x40000000  # __WALL: those that were forked with another exit signal as well
 _LIMITS = 16
+FORKS = 128  # of a session; for so many the limit of processes leaves room
+_OF_EACH = 3  # the worker, a snapshot, and the one before it until it is collected
 
 # PyDLL keeps the interpreter lock during the call, as os.fork does.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -125,8 +127,9 @@ def limit(config: dict[str, Any]) -> None:
     both(resource.RLIMIT_NOFILE, config["open_files"])
     both(resource.RLIMIT_CORE, 0)
     if config["strict"]:
-        # Counted in the family's own user namespace. In `limits` the count would be of all that the user runs.
-        both(resource.RLIMIT_NPROC, config["processes"] + 8)
+        # Counted in the family's own user namespace, for all its sessions together; the host counts each one's own. In
+        # `limits` the count would be of all that the user runs.
+        both(resource.RLIMIT_NPROC, config["processes"] + 8 + _OF_EACH * FORKS)
     no_new_privileges()
     if config["seccomp"]:
         filter_system_calls(config["seccomp"])

@@ -29,7 +29,7 @@ LOOP_FAILED = 70  # exit code where the session's code broke the loop itself
 _close, _dup2, _exit, _getpid, _kill = os.close, os.dup2, os._exit, os.getpid, os.kill
 _print, _compile, _exec, _isinstance, _str = print, compile, exec, isinstance, str
 _receive, _pack, _fork, _collect = wire.receive, wire.pack, processes.fork, processes.collect
-_only_hands_in = answers.only_hands_in
+_only_hands_in, _finish = answers.only_hands_in, calls.finish
 
 # A copy, so that code which patches builtins patches its own and not the ones that the loop runs on. Made before any
 # fork: what a process writes to for the first time after its fork costs a copied page.
@@ -50,6 +50,8 @@ class Worker:
         self.step: str | None = None
         self.answer: str | None = None
         self.note = ""
+        # Of the calls of tools: how many there were, and what of the messages is still to be sent and to be completed.
+        self.called, self.outbox, self.inbox = 0, bytearray(), bytearray()
         self.main = _main
         sys.modules["builtins"], sys.modules["__main__"] = _own_builtins, _main
         sys.argv = [""]
@@ -101,6 +103,8 @@ class Worker:
             if received is None:
                 _exit(0)
             message, fds = received
+            if "op" not in message:
+                continue  # the answer to a call of a tool that an exception has ended
             reply = handlers[message["op"]](message, fds)
             self.socket.sendall(_pack(reply))
             if self.spent_snapshot is not None:  # only now: a step that cannot reply is one to go back from
@@ -113,6 +117,7 @@ class Worker:
 
     def _start(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         self._enter(message["directory"])
+        os.chdir(self.directory)
         scope = self.main.__dict__
         scope["final_answer_print"] = self.final_answer_print = calls.final_answer_tool(self)
         for name, description in message["tools"].items():
@@ -120,10 +125,11 @@ class Worker:
         return {"op": "ready"}
 
     def _enter(self, directory: str) -> None:
+        """Take a folder as our private one."""
         with contextlib.suppress(FileExistsError):
             os.mkdir(directory)
-        os.chdir(directory)
         os.environ["HOME"] = os.environ["TMPDIR"] = directory
+        self.directory = directory
 
     def _hand_in(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         """Run the step if it does nothing but hand in an answer."""
@@ -163,6 +169,8 @@ class Worker:
         self.held = (
             self.lock.acquire()
         )  # a thread's tool call has its answer before the step ends; the loop releases it
+        if self.outbox or self.inbox:
+            _finish(self)
         step, self.step = self.step, None
         self.spent_snapshot = None if status == "memory" else snapshot  # after a memory error the host goes back to it
         return {"op": "done", "id": step, "status": status, "final_answer": self.answer, "note": self.note}
@@ -257,10 +265,24 @@ class Worker:
         _close(self.printed)
         self.number, self.dead_snapshot = message["number"], None
         self._attach(fds)
-        if os.listdir():
-            shutil.copytree(".", message["directory"], symlinks=True, dirs_exist_ok=True, ignore_dangling_symlinks=True)
-        self._enter(message["directory"])
+        self._move(message["directory"])
         return {"op": "ready"}
+
+    def _move(self, directory: str) -> None:
+        """Copy the private folder, and go on at the same place in the copy; outside of it, where we are."""
+        old, root = self.directory, os.path.realpath(self.directory)
+        try:
+            here = os.getcwd()
+        except FileNotFoundError:  # removed
+            here = root
+        if os.path.isdir(old) and os.listdir(old):
+            shutil.copytree(old, directory, symlinks=True, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+        self._enter(directory)
+        if f"{here}/".startswith(f"{root}/"):
+            os.chdir(directory + here[len(root) :])
+        tempfile: Any = sys.modules.get("tempfile")  # it remembers the folder that it found first
+        if getattr(tempfile, "tempdir", None) == old:
+            tempfile.tempdir = directory
 
 
 def _status_of(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from score.interpreter import Interpreter, InterpreterSettings, Session
 from score.interpreter.inside.keeper import FAMILIES
+from score.interpreter.inside.processes import FORKS
 from score.interpreter.selfcheck import support
 
 
@@ -39,6 +40,58 @@ def test_a_whole_family_can_be_closed_at_once(play: Callable[..., Any]) -> None:
         play(scene)
 
 
+def test_a_cancelled_close_leaves_no_reply_of_the_keeper_for_a_sibling(play: Callable[..., Any]) -> None:
+    async def scene(session: Session) -> str:
+        await _close_and_cancel(await session.fork())
+        return (await session.run("import time\ntime.sleep(0.2)\nprint(1)")).observation  # long enough to be counted
+
+    assert play(scene) == "1"
+
+
+@pytest.mark.parametrize("isolation", ["limits"], indirect=True)  # where the host sees the files
+def test_the_close_of_a_family_waits_for_its_end_after_a_cancelled_close_too(isolation: str) -> None:
+    async def scene() -> list[str]:
+        async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
+            session = await interpreter.open()
+            await session.run("for number in range(1000): open(str(number), 'w').close()")
+            await _close_and_cancel(await session.fork())
+            await session.close()
+            return interpreter.private_folders()
+
+    assert asyncio.run(scene()) == []
+
+
+BUSY = """
+import threading
+stop = threading.Event()
+threads = [threading.Thread(target=stop.wait) for _ in range(8)]
+for thread in threads: thread.start()
+stop.set()
+x = 2
+while True: pass
+"""
+
+
+def test_many_forks_leave_each_session_room_for_its_threads_and_its_snapshot(play: Callable[..., Any]) -> None:
+    async def scene(session: Session) -> tuple[str, str]:
+        await session.run("x = 1")
+        forks = [await session.fork() for _ in range(FORKS)]
+        for fork in [*forks, *forks]:  # its second step leaves a snapshot to be collected
+            assert (await fork.run("print(x)")).observation == "1"
+        stopped = await forks[0].run(BUSY, timeout_s=0.5)
+        return stopped.status, (await forks[0].run("print(x)")).observation
+
+    assert play(scene) == ("timeout", "1")
+
+
+async def _close_and_cancel(session: Session) -> None:
+    closing = asyncio.create_task(session.close())
+    await asyncio.sleep(0)  # until it waits for the keeper's reply
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+
+
 LEAVE = """
 import ctypes, os, subprocess
 for folder in ("/tmp", "/dev/shm", os.getcwd()):
@@ -58,7 +111,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 others = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in (1, os.getpid())]
 files = [name for name in os.listdir("/tmp") if f"/tmp/{name}" != os.getcwd()]
 print(others, files, os.listdir("/dev/shm"), os.listdir(), libc.mq_open(b"/left", os.O_RDWR))
-print(len(open("/proc/self/mounts").readlines()))
+print(len(open("/proc/self/mounts").readlines()), os.listdir("/dev/pts"))
 import fcntl
 def flags(folder):
     try:
@@ -78,6 +131,7 @@ print(os.setxattr("/tmp", "system.posix_acl_access", struct.pack("<I", 2) + b"".
 NO_DUMP = (
     "import fcntl, os\nprint(fcntl.ioctl(os.open('/tmp', os.O_RDONLY), 0x40086602, (0x40).to_bytes(8, 'little'))[0])"
 )
+TERMINAL = "import os\nends = os.openpty()\nprint(os.write(ends[1], b'left'))"
 NUMBER = "import os\nos.mkdir('/dev/shm/new')\nprint(os.stat('/dev/shm/new').st_ino)"  # counted from the mount on
 WHO = "import os\nprint(os.stat('/proc/self/ns/pid').st_ino, open('/proc/1/stat').read().split()[21])"  # and since when
 
@@ -106,7 +160,8 @@ def _serving_again() -> None:
 
 @pytest.mark.parametrize("isolation", ["strict"], indirect=True)
 @pytest.mark.parametrize(
-    ("leave", "said"), [(LEAVE, "False"), (MODE, "None"), (ATTRIBUTE, "None"), (ACCESS, "None"), (NO_DUMP, "64")]
+    ("leave", "said"),
+    [(LEAVE, "False"), (MODE, "None"), (ATTRIBUTE, "None"), (ACCESS, "None"), (NO_DUMP, "64"), (TERMINAL, "4")],
 )
 def test_a_keeper_serves_again_and_its_next_session_finds_nothing_of_the_last_one(
     isolation: str, leave: str, said: str

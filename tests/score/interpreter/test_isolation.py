@@ -83,6 +83,22 @@ def test_strict_sessions_do_not_see_each_other(isolation):
     assert asyncio.run(scene()) == "False []"
 
 
+@pytest.mark.parametrize("isolation", ["strict"], indirect=True)
+def test_strict_sessions_have_terminals_of_their_own(isolation):
+    use = "import os\nmine, other = os.openpty()\nos.write(other, b'said')\nprint(os.ttyname(other), os.read(mine, 9))"
+    look = "print(sorted(os.listdir('/dev/pts')))\nos.chmod('/dev/pts/ptmx', 0)"
+
+    async def scene():
+        async with Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])) as interpreter:
+            sessions = [await interpreter.open() for _ in range(2)]
+            used = [(await session.run(use)).observation for session in sessions]
+            return used, (await sessions[0].run(look)).observation
+
+    used, looked = asyncio.run(scene())
+    assert used == ["/dev/pts/0 b'said'"] * 2
+    assert looked.startswith("['0', 'ptmx']\n") and "Read-only file system" in looked
+
+
 def test_auto_falls_back_to_limits_with_one_warning(no_bubblewrap, caplog):
     with caplog.at_level(logging.WARNING):
         logging.getLogger("score.interpreter.isolation").setLevel(logging.NOTSET)

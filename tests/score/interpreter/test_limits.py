@@ -109,6 +109,27 @@ def test_too_many_processes_end_the_step(play):
     assert stopped.status == "killed" and after.observation == "on"
 
 
+FORKS = """
+import os, time
+for _ in range(<count>):
+    if os.fork() == 0:
+        held = b"x" * (<mb> * 2**20)
+        time.sleep(60)
+        os._exit(0)
+end = time.monotonic() + 4
+while time.monotonic() < end: echo(1)
+"""
+
+
+@pytest.mark.parametrize(("count", "mb", "status"), [(20, 0, "killed"), (4, 150, "memory")])
+def test_the_processes_of_a_step_that_keeps_calling_a_tool_are_counted(play, count, mb, status):
+    async def scene(session: Session):
+        return await session.run(FORKS.replace("<count>", str(count)).replace("<mb>", str(mb)))
+
+    tools = {"echo": lambda x: x}
+    assert play(scene, tools=tools, tool_calls=10**9, processes=16, memory_mb=400).status == status
+
+
 def test_a_file_larger_than_the_limit_cannot_be_written(observe):
     (seen,) = observe("open('big', 'wb').truncate(10**9)", file_size_mb=1)
     assert seen.endswith("OSError: [Errno 27] File too large")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -40,6 +41,49 @@ def test_a_fork_is_independent_in_state_and_files(play):
         return [(await s.run("print(f(), open('note').read())")).observation for s in (session, copy)]
 
     assert play(scene) == ["[1] old", "[1, 2] new"]
+
+
+AT_WORK = """
+import os, tempfile
+open("data", "w").write("1")
+os.mkdir("sub")
+open("sub/note", "w").write("2")
+tempfile.gettempdir()
+os.chdir("sub")
+"""
+OUTSIDE = os.path.realpath(os.path.dirname(json.__file__))  # the sandbox has it too
+
+
+def test_a_fork_goes_on_at_the_same_place_in_its_own_files(play):
+    async def scene(session: Session):
+        await session.run(AT_WORK)
+        copy = await session.fork()
+        await copy.run("open('note', 'w').write('3')")
+        look = "print(open('../data').read(), open('note').read(), os.getcwd() == os.environ['HOME'] + '/sub')"
+        seen = [(await s.run(look)).observation for s in (session, copy)]
+        await session.close()
+        home = "with tempfile.NamedTemporaryFile() as file: print(os.path.dirname(file.name) == os.environ['HOME'])"
+        return [*seen, (await copy.run(home)).observation]
+
+    assert play(scene) == ["1 2 True", "1 3 True", "True"]
+
+
+@pytest.mark.parametrize(
+    ("leave", "where"),
+    [
+        (f"os.chdir({OUTSIDE!r})", OUTSIDE),
+        ("os.mkdir('sub')\nos.chdir('sub')\nos.rmdir('../sub')", "home"),
+    ],
+    ids=["outside", "removed"],
+)
+def test_a_fork_of_a_session_that_has_left_its_files_copies_those_and_nothing_else(play, leave, where):
+    async def scene(session: Session):
+        await session.run(f"import os\nopen('note', 'w').write('1')\n{leave}")
+        copy = await session.fork()
+        look = "home = os.environ['HOME']\nprint(os.getcwd().replace(home, 'home'), os.listdir(home))"
+        return (await copy.run(look)).observation
+
+    assert play(scene) == f"{where} ['note']"
 
 
 def test_a_fork_outlives_its_original_and_its_own_time_out(play):
