@@ -23,6 +23,7 @@ async def answer(
     is_call = message.get("op") == "tool" and isinstance(args, list) and isinstance(kwargs, dict)
     if not is_call or not isinstance(call, int) or not isinstance(name, str) or name not in tools:
         raise wire.BrokenFrame("no call of a tool")
+    assert isinstance(args, list) and isinstance(kwargs, dict)
 
     def told(**said: Any) -> bytes:
         return wire.pack({"call": call, **said})  # its own number of the call, by which it knows a late answer
