@@ -250,5 +250,6 @@ def test_the_script_reports_what_rollouts_measured(
         assert len(measured) == len(key_steps)
         assert counts["criticality"][name] == [sum(right for right, _ in measured), sum(of for _, of in measured)]
     assert sum(counts["localised_by"].values()) == len(key_steps)
-    assert counts["correcting"]["asked for"] == len(key_steps) and counts["leak_rate"] == 0
+    refused = sum(str(row.extra.get("error_analysis")).startswith("not corrected") for row in rows)
+    assert counts["correcting"]["asked for"] == len(key_steps) + refused and counts["leak_rate"] == 0
     assert counts["usage"]["rollout"]["calls"] > counts["usage"]["student"]["calls"]
