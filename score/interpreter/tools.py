@@ -19,19 +19,23 @@ async def answer(
     the tool's signature is the code's own `TypeError`, one beyond the `limit` its `RuntimeError`. Raises
     `wire.BrokenFrame` where `message` is no call at all.
     """
-    name, args, kwargs = message.get("name"), message.get("args"), message.get("kwargs")
+    name, args, kwargs, call = message.get("name"), message.get("args"), message.get("kwargs"), message.get("call")
     is_call = message.get("op") == "tool" and isinstance(args, list) and isinstance(kwargs, dict)
-    if not is_call or not isinstance(name, str) or name not in tools:
+    if not is_call or not isinstance(call, int) or not isinstance(name, str) or name not in tools:
         raise wire.BrokenFrame("no call of a tool")
     assert isinstance(args, list) and isinstance(kwargs, dict)
+
+    def told(**said: Any) -> bytes:
+        return wire.pack({"call": call, **said})  # its own number of the call, by which it knows a late answer
+
     tool = tools[name]
     if number > limit:
         text = f"{name} was not called: a step may call tools {limit} times, and this is its call {number}"
-        return wire.pack({"error": text, "raises": "RuntimeError"})
+        return told(error=text, raises="RuntimeError")
     try:
         inspect.signature(tool).bind(*args, **kwargs)
     except TypeError as error:
-        return wire.pack({"error": f"{name}() {error}", "raises": "TypeError"})
+        return told(error=f"{name}() {error}", raises="TypeError")
     except ValueError:
         pass  # a builtin without a signature: the call itself will tell
     try:
@@ -44,10 +48,10 @@ async def answer(
     except Exception as error:  # noqa: BLE001 - any failure of a tool is told to the code and recorded
         text = f"{name} failed: {type(error).__name__}: {error}"
         failures.append(text)
-        return wire.pack({"error": text, "raises": "ToolError"})
-    packed = wire.pack({"error": None, "value": value})
+        return told(error=text, raises="ToolError")
+    packed = told(error=None, value=value)
     if len(packed) > wire.MAX_FRAME:
         text = f"{name} failed: its result is too long ({len(packed)} bytes)"
         failures.append(text)
-        return wire.pack({"error": text, "raises": "ToolError"})
+        return told(error=text, raises="ToolError")
     return packed

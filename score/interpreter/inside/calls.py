@@ -1,9 +1,15 @@
 """The functions that a session's code finds in its scope: the final answer, and the host's tools.
 
+An exception can end a call at any point: from a signal's handler, or from another thread. The next call still has to
+get its own answer. So calls are numbered, and what of a message is not yet sent, or not complete, is kept for it.
+
 Names are bound early, as in `worker.py`: the session may patch what they are called by.
 """
 
+import functools
+import operator
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 from . import wire
@@ -13,7 +19,8 @@ if TYPE_CHECKING:
 
 LONGEST_ANSWER = 1_000_000  # characters; the host cuts further
 _exit, _print, _str = os._exit, print, str
-_receive, _pack = wire.receive, wire.pack
+_pack, _unpack, _length = wire.pack, wire.unpack, wire.length
+_reduce, _append = functools.reduce, operator.iadd
 
 
 class ToolFailed(RuntimeError):
@@ -57,14 +64,46 @@ def _call(worker: "Worker", name: str, args: tuple[Any, ...], kwargs: dict[str, 
             raise ToolFailed(f"{name} can be called only during a step, from the session's own process")
         if not worker.output.closed:
             worker.output.flush()
-        call = _pack({"op": "tool", "id": worker.step, "name": name, "args": args, "kwargs": kwargs})
+        worker.called += 1
+        number = worker.called
+        call = _pack({"op": "tool", "id": worker.step, "call": number, "name": name, "args": args, "kwargs": kwargs})
         if len(call) > wire.MAX_FRAME:
             raise ToolFailed(f"the arguments of {name} are too long")
-        worker.socket.sendall(call)
-        received = _receive(worker.socket)
-    if received is None:
-        _exit(0)
-    answer = received[0]
+        worker.outbox += call
+        _send(worker.outbox, worker.socket)
+        while (answer := _next_answer(worker))["call"] != number:
+            pass  # to a call that an exception has ended
     if answer["error"] is None:
         return answer["value"]
     raise _RAISED[answer["raises"]](answer["error"])
+
+
+def finish(worker: "Worker") -> None:
+    """Complete the messages that an exception has cut in two: the step's own have to stand beside them."""
+    _send(worker.outbox, worker.socket)
+    if worker.inbox:
+        _next_answer(worker)
+
+
+def _next_answer(worker: "Worker") -> dict[str, Any]:
+    inbox, start = worker.inbox, wire.HEADER.size
+    _fill(inbox, start, worker.socket)
+    _fill(inbox, start + _length(bytes(inbox[:start])), worker.socket)
+    body = bytes(inbox[start:])
+    inbox.clear()
+    return _unpack(body)
+
+
+# Bytes move in one call of C code each time: no exception can come between the kernel's moving them and our noting it.
+
+
+def _send(outbox: bytearray, sock: socket.socket) -> None:
+    while outbox:
+        any(map(outbox.__delitem__, map(slice, map(sock.send, (outbox,)))))
+
+
+def _fill(inbox: bytearray, size: int, sock: socket.socket) -> None:
+    while (missing := size - len(inbox)) > 0:
+        _reduce(_append, map(sock.recv, (min(missing, 2**20),)), inbox)
+        if size - len(inbox) == missing:
+            _exit(0)  # the host is gone

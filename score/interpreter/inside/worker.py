@@ -29,7 +29,7 @@ LOOP_FAILED = 70  # exit code where the session's code broke the loop itself
 _close, _dup2, _exit, _getpid, _kill = os.close, os.dup2, os._exit, os.getpid, os.kill
 _print, _compile, _exec, _isinstance, _str = print, compile, exec, isinstance, str
 _receive, _pack, _fork, _collect = wire.receive, wire.pack, processes.fork, processes.collect
-_only_hands_in = answers.only_hands_in
+_only_hands_in, _finish = answers.only_hands_in, calls.finish
 
 # A copy, so that code which patches builtins patches its own and not the ones that the loop runs on. Made before any
 # fork: what a process writes to for the first time after its fork costs a copied page.
@@ -50,6 +50,8 @@ class Worker:
         self.step: str | None = None
         self.answer: str | None = None
         self.note = ""
+        # Of the calls of tools: how many there were, and what of the messages is still to be sent and to be completed.
+        self.called, self.outbox, self.inbox = 0, bytearray(), bytearray()
         self.main = _main
         sys.modules["builtins"], sys.modules["__main__"] = _own_builtins, _main
         sys.argv = [""]
@@ -101,6 +103,8 @@ class Worker:
             if received is None:
                 _exit(0)
             message, fds = received
+            if "op" not in message:
+                continue  # the answer to a call of a tool that an exception has ended
             reply = handlers[message["op"]](message, fds)
             self.socket.sendall(_pack(reply))
             if self.spent_snapshot is not None:  # only now: a step that cannot reply is one to go back from
@@ -165,6 +169,8 @@ class Worker:
         self.held = (
             self.lock.acquire()
         )  # a thread's tool call has its answer before the step ends; the loop releases it
+        if self.outbox or self.inbox:
+            _finish(self)
         step, self.step = self.step, None
         self.spent_snapshot = None if status == "memory" else snapshot  # after a memory error the host goes back to it
         return {"op": "done", "id": step, "status": status, "final_answer": self.answer, "note": self.note}

@@ -1,6 +1,7 @@
 """The host's functions inside a session."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -122,6 +123,49 @@ def test_tools_work_in_a_fork_and_after_a_time_out(play):
         return [(await s.run("print(web_search('a'))")).observation for s in (session, copy)]
 
     assert play(scene, tools={"web_search": web_search}) == ["3 pages on a"] * 2
+
+
+ALARM = """
+import signal
+def end(*_): raise TimeoutError
+signal.signal(signal.SIGALRM, end)
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+"""
+THREAD = """
+import ctypes, threading
+here = ctypes.c_ulong(threading.get_ident())
+end = lambda: ctypes.pythonapi.PyThreadState_SetAsyncExc(here, ctypes.py_object(TimeoutError))
+threading.Timer(0.1, end).start()
+"""
+ENDED = "\ntry: slow('a')\nexcept TimeoutError: print('ended')\n"
+
+
+async def slow(query: str) -> str:
+    await asyncio.sleep(0.3)
+    return query[:1]
+
+
+@pytest.mark.parametrize("rest", ["", "print(slow('b'), slow('c'))"], ids=["last", "more"])
+@pytest.mark.parametrize("end", [ALARM, THREAD], ids=["while waiting", "in the middle of an answer"])
+def test_a_call_that_an_exception_ends_leaves_its_answer_to_no_other(play, end, rest):
+    async def scene(session: Session):
+        await session.run("x = 1")
+        ended = await session.run(end + ENDED + rest)
+        return ended.observation.split(), [(await session.run("print(x, slow('d'))")).observation for _ in range(2)]
+
+    assert play(scene, tools={"slow": slow}) == (["ended", *("bc" if rest else "")], ["1 d", "1 d"])
+
+
+def test_a_call_that_an_exception_ends_before_it_is_sent_leaves_the_next_ones_whole(play):
+    async def scene(session: Session):
+        await session.run("import time\nx = 1")
+        code = "time.sleep(0.1)" + ALARM + ENDED.replace("'a'", "'a' * 4_000_000") + "print(slow('b'))"
+        step = asyncio.create_task(session.run(code))
+        await asyncio.sleep(0.05)
+        time.sleep(0.5)  # noqa: ASYNC251 - nobody reads meanwhile, so a part of the call is all that fits
+        return (await step).observation, (await session.run("print(x, slow('d'))")).observation
+
+    assert play(scene, tools={"slow": slow}) == ("ended\nb", "1 d")
 
 
 def test_the_name_of_a_tool_has_to_be_a_name():
