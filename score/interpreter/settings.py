@@ -34,7 +34,7 @@ class InterpreterSettings(Strict):
     processes: int = Field(
         default=64,
         ge=4,
-        description="processes of one session at a time; its forks (in strict up to 128) have their own",
+        description="processes of one session at a time; its forks (in strict up to 32) have their own",
     )
     open_files: int = Field(default=128, ge=32)
     file_size_mb: int = Field(default=64, ge=1, description="largest file, and most output of a step, before it is cut")

@@ -19,7 +19,7 @@ async def answer(
     the tool's signature is the code's own `TypeError`, one beyond the `limit` its `RuntimeError`. Raises
     `wire.BrokenFrame` where `message` is no call at all.
     """
-    name, args, kwargs, call = (message.get(key) for key in ("name", "args", "kwargs", "call"))
+    name, args, kwargs, call = message.get("name"), message.get("args"), message.get("kwargs"), message.get("call")
     is_call = message.get("op") == "tool" and isinstance(args, list) and isinstance(kwargs, dict)
     if not is_call or not isinstance(call, int) or not isinstance(name, str) or name not in tools:
         raise wire.BrokenFrame("no call of a tool")

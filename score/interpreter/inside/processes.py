@@ -20,7 +20,7 @@ _PAGE = os.sysconf("SC_PAGESIZE")
 _WCLONE = -(2**31)  # the flag's bits as a signed int
 _ANY_CHILD = 0x40000000  # __WALL: those that were forked with another exit signal as well
 _LIMITS = 16
-FORKS = 128  # of a session; for so many the limit of processes leaves room
+FORKS = 32  # of a session; for so many the limit of processes leaves room, and not for a larger fork bomb
 _OF_EACH = 3  # the worker, a snapshot, and the one before it until it is collected
 
 # PyDLL keeps the interpreter lock during the call, as os.fork does.
