@@ -8,8 +8,8 @@ from typing import Literal
 
 from format.settings import FormatSettings
 
-from score.contamination import read_questions
 from score.errors import DataError
+from score.question_files import read_questions
 from score.questions import draw, fingerprint, normalised
 from score.recorded import Recorded, read_recorded
 

@@ -5,9 +5,10 @@ index.find("Janet's ducks lay 16 eggs per day ...")      # -> Overlap(item, how,
 overlaps(evaluation, training)                           # every evaluation item that some training file holds
 """
 
-from score.contamination.files import Question, evaluation_files, read_questions, unmatched
+from score.contamination.files import evaluation_files, unmatched
 from score.contamination.index import Index, Overlap, overlaps
 from score.contamination.settings import ContaminationSettings
+from score.question_files import Question, read_questions
 
 __all__ = [
     "ContaminationSettings",

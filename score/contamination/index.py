@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from score.contamination.files import Question
 from score.contamination.settings import ContaminationSettings
+from score.question_files import Question
 from score.questions import is_character, normalised, words
 
 How = Literal["same question", "n-gram", "near duplicate"]

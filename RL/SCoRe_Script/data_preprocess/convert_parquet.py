@@ -34,9 +34,9 @@ from pydantic import Field  # noqa: E402
 from rl_rows import Row, Turn, read  # noqa: E402
 
 from score import cli  # noqa: E402
-from score.contamination import read_questions  # noqa: E402
 from score.errors import DataError, SettingsError  # noqa: E402
 from score.interpreter import Interpreter, InterpreterSettings  # noqa: E402
+from score.question_files import read_questions  # noqa: E402
 from score.questions import draw, fingerprint  # noqa: E402
 from score.settings import Strict, load_settings  # noqa: E402
 from score.tasks import read_tasks  # noqa: E402
