@@ -13,6 +13,12 @@ LONGEST_ROW = 1 << 26  # a row that does not end within these is broken; reading
 _SPACE = " \t\r\n"
 
 
+def is_json_array(path: Path) -> bool:
+    """Does the file begin as an array? Files of lines do not."""
+    with open(path, "rb") as file:
+        return file.read(4096).lstrip().startswith(b"[")
+
+
 def read_json_array(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield (row number from 1, value). Raises `DataError` that names file and row where the text is no JSON array."""
     decode = json.JSONDecoder().raw_decode

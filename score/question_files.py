@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from score.errors import DataError
-from score.json_stream import read_json_array
+from score.json_stream import is_json_array, read_json_array
 from score.tasks import read_json_lines
 
 
@@ -44,7 +44,7 @@ def read_questions(paths: Iterable[str | Path]) -> Iterator[Question]:
     for path in map(Path, paths):
         if not path.is_file():
             raise DataError(f"{path} does not exist (looked from {Path.cwd()}), so it cannot be checked for overlap")
-        rows = read_json_array(path) if _is_array(path) else read_json_lines(path)
+        rows = read_json_array(path) if is_json_array(path) else read_json_lines(path)
         for number, row in rows:
             if isinstance(row, DataError):
                 raise row
@@ -53,8 +53,3 @@ def read_questions(paths: Iterable[str | Path]) -> Iterator[Question]:
             except DataError as error:
                 raise DataError(f"{path}: row {number}: {error}") from None
             yield Question(str(path), name or str(number), text)
-
-
-def _is_array(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(4096).lstrip().startswith(b"[")

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from score.errors import DataError, SettingsError
-from score.json_stream import read_json_array
+from score.json_stream import is_json_array, read_json_array
 from score.settings import Strict
 from score.tasks import parse_json_line, read_json_lines
 
@@ -114,10 +114,9 @@ def rows_of_file(path: Path, columns: set[str]) -> Iterator[dict[str, Any]]:
 def _json_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """A JSON array, an object that holds one (`{"data": [...]}`), or JSON Lines, as exports of the hub are. Raises
     `DataError`."""
-    with open(path, "rb") as file:
-        if file.read(4096).lstrip().startswith(b"["):
-            yield from read_json_array(path)
-            return
+    if is_json_array(path):
+        yield from read_json_array(path)
+        return
     lines = list(islice(read_json_lines(path), 2))
     if len(lines) == 2 and isinstance(lines[0][1], dict):  # an object that goes on in the next line is none by itself
         yield from read_json_lines(path)
