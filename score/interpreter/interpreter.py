@@ -39,6 +39,14 @@ class Interpreter:
         """The isolation in force. Raises `InterpreterError` before the start."""
         return self._running().isolation
 
+    @property
+    def heap_shared(self) -> bool:
+        """Whether sessions begin with pages of one file, which makes a fork of them two to three times as quick.
+
+        Raises `InterpreterError` before the start.
+        """
+        return self._running().heap_shared
+
     def start(self) -> "Interpreter":
         """Start the server (0.5 to 3 s with sympy). Raises `InterpreterError`. Starting twice is allowed."""
         if self._server is None:

@@ -27,8 +27,10 @@ def support() -> dict[str, str]:
     modes: tuple[Isolation, ...] = ("strict", "limits")
     for isolation in modes:
         try:
-            Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])).start().close()
+            interpreter = Interpreter(InterpreterSettings(isolation=isolation, preload=["math"])).start()
             found[isolation] = "yes"
+            found["shared heap"] = "yes" if interpreter.heap_shared else "not possible here: a fork takes longer"
+            interpreter.close()
         except InterpreterError as error:
             found[isolation] = str(error)
     return found

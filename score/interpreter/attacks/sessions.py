@@ -1,6 +1,6 @@
 """Attacks on another session; in `strict` they share an empty network and a read-only `/dev` with it."""
 
-from score.interpreter.attacks.attack import outward
+from score.interpreter.attacks.attack import Attack, outward
 
 _LISTEN = """
 import socket, threading
@@ -42,6 +42,14 @@ for name in <names>:
     try: sent = s.sendto(b'hello', '\\0' + name)
     except OSError: continue
     print(<escaped>)
+"""
+# What `inside/heap.py` made; where it could not, there is nothing to attack.
+_HEAP = """
+import ctypes, sys
+lines = [line for line in open('/proc/self/maps') if 'memfd:heap' in line]
+if not lines: sys.exit()
+begin, end = (int(address, 16) for address in lines[-1].split()[0].split('-'))
+libc = ctypes.CDLL(None)
 """
 
 
@@ -106,5 +114,26 @@ print(<escaped>)
 """,
         dangerous=True,  # they would be the host's
         victim="import os\ntry: ends = os.openpty()\nexcept OSError as error: print(error)",
+    ),
+    Attack(
+        "session: the heap that all begin with, taken out of its file",
+        _HEAP
+        + "from ctypes import c_ulong\n"
+        + "for advice in (9, 14, 21):\n"  # MADV_REMOVE, MADV_HUGEPAGE, MADV_PAGEOUT
+        + "    libc.madvise(c_ulong(begin), c_ulong(end - begin), advice)\n"
+        + "if libc.madvise(c_ulong(begin), c_ulong(end - begin), 9) == 0: print(<escaped>)",
+    ),
+    Attack(
+        "session: the heap that all begin with, by its file",
+        _HEAP
+        + "with open(f'/proc/self/map_files/{begin:x}-{end:x}', 'r+b') as file: file.write(b'x')\nprint(<escaped>)",
+    ),
+    Attack(
+        "session: the heap that all begin with, by a mapping that others share",
+        _HEAP + "libc.remap_file_pages(ctypes.c_ulong(begin), ctypes.c_ulong(4096), 0, ctypes.c_ulong(1), 0)\n"
+        "libc.mremap.restype = ctypes.c_long\n"
+        "at = libc.mremap(ctypes.c_ulong(begin), ctypes.c_ulong(0), ctypes.c_ulong(4096), 1)\n"  # 0: one more mapping
+        "shared = [line.split('-')[0] for line in open('/proc/self/maps') if 'rw-s' in line]\n"
+        "if f'{at:x}' in shared: print(<escaped>)",
     ),
 ]

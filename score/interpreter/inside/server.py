@@ -14,7 +14,7 @@ import socket
 import sys
 from typing import Any
 
-from . import keeper, namespaces, processes, warm, wire
+from . import heap, keeper, namespaces, processes, warm, wire
 
 SPARES = 2  # the keeper and the worker of one are forked while those of the other are handed over
 KEPT = 64  # at most so many wait once more after a family; what more come back end
@@ -111,17 +111,19 @@ def main() -> None:
     os.dup2(devnull, 0)
     os.close(devnull)
     processes.adopt_orphans()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     config["uid"], config["gid"] = os.getuid(), os.getgid()
     config["alone"] = processes.alone()
     config["seccomp"] = processes.prepare_filter(config["seccomp"])
     warm.settle()
+    heap_shared = config["alone"] and heap.share()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     # Not without the filter: it takes away what a session could leave behind in a namespace besides files.
     config["again"] = config["strict"] and config["seccomp"] is not None
     keepers = Keepers(config, control)
     keepers.refill()
+    told = {"op": "ready", "address_space_mb": processes.address_space_mb(), "heap_shared": heap_shared}
     with contextlib.suppress(BrokenPipeError):  # a host that is gone by now shows below, and we end as always
-        control.sendall(wire.pack({"op": "ready", "address_space_mb": processes.address_space_mb()}))
+        control.sendall(wire.pack(told))
     while True:
         patience = IDLE_S if len(keepers.waiting) > SPARES else None
         if not (ready := {fd for fd, _ in keepers.events.poll(patience)}):
