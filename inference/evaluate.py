@@ -64,6 +64,7 @@ def main() -> int:
     options = arguments()
 
     from configuration import EvaluationSettings
+    from overlap import training_files
     from registry import suite
     from report import plot, print_table, write_tables
     from suites import run_suite
@@ -74,6 +75,8 @@ def main() -> int:
     for_inference = [change.removeprefix("inference.") for change in options.set if change.startswith("inference.")]
     own = [change for change in options.set if not change.startswith("inference.")]
     settings = load_settings(EvaluationSettings, options.config, own)
+    if options.train:
+        training_files(options.train)  # says what is wrong with it before anything is run
     files, complete = read_runs(options.results), True
     if options.suite:
         run_it = not options.score_only

@@ -62,6 +62,8 @@ def print_table(report: dict[str, Any]) -> None:
     if len(report["kinds"]) > 1 and set(report["kinds"]) <= set(ORDER):
         console.print(paper_table(report, "markdown"), highlight=False, markup=False, soft_wrap=True)
 
+    for pattern in report.get("train_unmatched", []):
+        console.print(f"--train: no file matches {pattern}", highlight=False, markup=False)
     for kind, found in report.get("overlapping", {}).items():
         console.print(f"{_kind(kind)}: {len(found)} test items overlap with the training files", highlight=False)
     if report.get("overlapping"):

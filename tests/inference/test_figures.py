@@ -11,7 +11,7 @@ import pytest
 from comparability import hash_of, warnings
 from figures import compare, summarise
 from intervals import bootstrap, clustered, mcnemar, paired_bootstrap, paired_difference, pass_at_k, wilson
-from report import axis_label
+from report import axis_label, print_table
 from scoring import Scored, score_rows
 from squad import exact_match, normalise, token_f1
 from tables import paper_table
@@ -279,6 +279,19 @@ def test_overlapping_test_items_are_marked_and_the_table_is_given_without_them(t
     )
     assert list(report["overlapping"]["all"]) == ["0"] and report["overlapping"]["all"]["0"]["how"] == "same question"
     assert report["kinds"]["all"]["a"]["score"] == 0.5 and report["kinds_without"]["all"]["a"]["score"] == 0.0
+
+
+def test_a_pattern_of_training_files_that_matches_nothing_is_named(tmp_path: Path, capsys: Any) -> None:
+    from configuration import EvaluationSettings
+
+    (tmp_path / "train.jsonl").write_text(json.dumps({"id": "t", "question": "How many?", "true_answer": "4"}))
+    train = [f"{tmp_path}/train.jsonl", f"{tmp_path}/trian_*.jsonl"]
+    answers = {"a": scored([row(0, "4")])}
+    report = report_on(answers, {"a": [tmp_path / "a.jsonl"]}, EvaluationSettings(), train)
+    print_table(report | {"title": "t"})
+    assert f"--train: no file matches {train[1]}" in capsys.readouterr().out
+    with pytest.raises(DataError, match="--train names no file: nothing matches"):
+        report_on(answers, {"a": [tmp_path / "a.jsonl"]}, EvaluationSettings(), train[1:])
 
 
 def test_a_run_without_a_column_has_no_average(tmp_path: Path) -> None:

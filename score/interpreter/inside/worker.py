@@ -30,6 +30,8 @@ _close, _dup2, _exit, _getpid, _kill = os.close, os.dup2, os._exit, os.getpid, o
 _print, _compile, _exec, _isinstance, _str = print, compile, exec, isinstance, str
 _receive, _pack, _fork, _collect = wire.receive, wire.pack, processes.fork, processes.collect
 _only_hands_in, _finish = answers.only_hands_in, calls.finish
+_mask, _HOLD, _LET = signal.pthread_sigmask, signal.SIG_BLOCK, signal.SIG_UNBLOCK
+_TIMERS = frozenset({signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF})
 
 # A copy, so that code which patches builtins patches its own and not the ones that the loop runs on. Made before any
 # fork: what a process writes to for the first time after its fork costs a copied page.
@@ -57,6 +59,7 @@ class Worker:
         sys.argv = [""]
         os.register_at_fork(after_in_child=self._forked_by_student)
         processes.limit(config)
+        _mask(_HOLD, _TIMERS)  # one that a step has set and that runs out between two steps is the next step's
         _, fds, _, _ = socket.recv_fds(birth, 2, 3)
         birth.close()
         if not fds:
@@ -179,6 +182,7 @@ class Worker:
         status = "ok"
         try:
             try:
+                _mask(_LET, _TIMERS)
                 linecache.cache[name] = (len(source), None, source.splitlines(True), name)
                 _exec(_compile(source, name, "exec", dont_inherit=True), self.main.__dict__)
             except SystemExit as stop:
@@ -195,6 +199,8 @@ class Worker:
             self.note = f"{type(error).__name__}: {error}"
             self._open_output()  # what the old stream still holds must not turn up in the next step
             return _status_of(error)
+        finally:
+            _mask(_HOLD, _TIMERS)
         return status
 
     def _show(self, error: BaseException) -> None:

@@ -1,5 +1,7 @@
 """What a session keeps from step to step, and what its steps show."""
 
+import asyncio
+
 import pytest
 
 from score.interpreter import NOTHING_PRINTED, Session
@@ -140,3 +142,23 @@ def test_a_final_answer_is_kept_when_the_step_fails_after_it(play):
 
     result = play(scene)
     assert (result.status, result.final_answer) == ("error", "x")
+
+
+@pytest.mark.parametrize("left", ["signal.alarm(1)", "signal.setitimer(signal.ITIMER_REAL, 0.2)"])
+def test_an_alarm_that_goes_off_between_steps_is_the_next_steps_error(play, left):
+    async def scene(session: Session) -> list[str]:
+        code = (
+            "import signal\ndef ring(*_): raise TimeoutError('too long')\nsignal.signal(signal.SIGALRM, ring)\nx = 6\n"
+        )
+        await session.run(code + left)
+        await asyncio.sleep(1.3)
+        return [(await session.run(code)).observation for code in ("print(x)", "print(x * 7)")]
+
+    rung, after = play(scene)
+    assert rung.endswith("TimeoutError: too long") and after == "42"
+
+
+def test_an_alarm_still_ends_the_step_that_set_it(observe):
+    code = "import signal, time\ndef ring(*_): raise TimeoutError('too long')\nsignal.signal(signal.SIGALRM, ring)\n"
+    (seen,) = observe(code + "signal.setitimer(signal.ITIMER_REAL, 0.1)\ntime.sleep(9)")
+    assert seen.endswith("TimeoutError: too long")
