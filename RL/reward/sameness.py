@@ -37,11 +37,14 @@ _EVALUATED: dict[type[ast.AST], tuple[str, ...]] = {  # where that is another or
 
 class _NewNames(ast.NodeTransformer):
     """Renames variables in the order in which the step first assigns them. Names that it only reads stay, and so do
-    those of `stays` and those that a loop's first round reads before they are assigned."""
+    those of `stays` and those that a loop's first round reads before they are assigned. `unsure` are those that it read
+    where a branch may have assigned them or not: the prefix's value may have been meant."""
 
     def __init__(self, stays: set[str]) -> None:
         self.names: dict[str, str] = {}
         self.stays, self.made, self.loops = stays, 0, 0
+        self.sure: set[str] = set()  # assigned on every way to here
+        self.unsure: set[str] = set()
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
         if node.id not in self.names:
@@ -50,6 +53,10 @@ class _NewNames(ast.NodeTransformer):
                 self.made += 1
             elif self.loops:
                 self.stays.add(node.id)
+        elif not isinstance(node.ctx, ast.Store) and node.id not in self.sure:
+            self.unsure.add(node.id)
+        if isinstance(node.ctx, ast.Store):
+            self.sure.add(node.id)
         return ast.Name(self.names.get(node.id, node.id), node.ctx)
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
@@ -70,6 +77,31 @@ class _NewNames(ast.NodeTransformer):
             return ast.AugAssign(ast.Name(read.id, ast.Store()), node.op, self.visit(node.value))
         return self.generic_visit(node)
 
+    def visit_If(self, node: ast.If) -> ast.AST:
+        self._visit(node, ["test"])
+        ways = self._branch(node, ["body"]), self._branch(node, ["orelse"])
+        self.sure |= ways[0] & ways[1]
+        return node
+
+    def visit_Try(self, node: ast.Try | ast.TryStar) -> ast.AST:
+        ways = [self._branch(node, ["body", "orelse"])]
+        ways += [self._branch(handler, handler._fields) for handler in node.handlers]
+        self.sure |= set.intersection(*ways)
+        return self._visit(node, ["finalbody"])
+
+    visit_TryStar = visit_Try
+
+    def visit_match_case(self, node: ast.match_case) -> ast.AST:
+        self._branch(node, node._fields)
+        return node
+
+    def _branch(self, node: ast.AST, fields: Iterable[str]) -> set[str]:
+        """Go through what may not be run, or not to its end. Returns what is assigned where it was."""
+        before = set(self.sure)
+        self._visit(node, fields)
+        after, self.sure = self.sure, before
+        return after
+
     def visit_For(self, node: ast.For | ast.AsyncFor) -> ast.AST:
         self._visit(node, ["iter"])
         return self._loop(node, ["target", "body", "orelse"])
@@ -80,17 +112,17 @@ class _NewNames(ast.NodeTransformer):
         return self._loop(node, node._fields)
 
     def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> ast.AST:
-        outer = dict(self.names)
+        outer, self.sure = dict(self.names), (sure := self.sure).copy()
         kept = {inner.target.id for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr)}  # by `:=`
         self._loop(node, _EVALUATED[type(node)]) if kept else self.generic_visit(node)
-        self.names = outer | {name: new for name, new in self.names.items() if name in kept}
+        self.names, self.sure = outer | {name: new for name, new in self.names.items() if name in kept}, sure
         return node
 
     visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp
 
     def _loop(self, node: ast.AST, fields: Iterable[str]) -> ast.AST:
         self.loops += 1
-        self._visit(node, fields)
+        self._branch(node, fields)
         self.loops -= 1
         return node
 
@@ -115,7 +147,13 @@ def normalised(code: str) -> str | None:
     """The code without comments, formatting and the choice of new names; None where it is no Python."""
     try:
         tree = ast.parse(code)
-        return ast.dump(_NewNames(_not_new(tree)).visit(tree))
+        stays = _not_new(tree)
+        while True:
+            renamed = ast.dump((names := _NewNames(set(stays))).visit(tree))
+            if not names.unsure - stays:
+                return renamed
+            stays |= names.unsure
+            tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -137,6 +137,15 @@ __import__ = None
         ("def f(): return t\nt = 5\nprint(f())", "def f(): return t\nu = 5\nprint(f())", False),
         ("m = 1\ndef f(m): return m", "n = 1\ndef f(m): return n", False),
         ("x = 1\nprint(new0)", "x = 1\nprint(x)", False),
+        ("if c: t = 5\nprint(t)", "if c: n = 5\nprint(n)", False),
+        ("if c: t = 5\nelse: t = 6\nprint(t)", "if c: n = 5\nelse: n = 6\nprint(n)", True),
+        ("if c:\n  t = 5\n  print(t)", "if c:\n  n = 5\n  print(n)", True),
+        ("t = 0\nif c: t = 5\nprint(t)", "n = 0\nif c: n = 5\nprint(n)", True),
+        ("for i in r: t = i\nprint(t)", "for i in r: n = i\nprint(n)", False),
+        ("try: t = f(x)\nexcept E: t = 0\nprint(t)", "try: n = f(x)\nexcept E: n = 0\nprint(n)", True),
+        ("try: t = f(x)\nexcept E: pass\nprint(t)", "try: n = f(x)\nexcept E: pass\nprint(n)", False),
+        ("match x:\n  case 1: t = 5\nprint(t)", "match x:\n  case 1: n = 5\nprint(n)", False),
+        ("a = [t for t in xs]\nif c: t = 5\nprint(t)", "a = [n for n in xs]\nif c: n = 5\nprint(n)", False),
     ],
 )
 def test_code_is_the_same_where_only_new_names_differ(ours: str, theirs: str, alike: bool) -> None:
