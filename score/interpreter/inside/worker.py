@@ -30,8 +30,7 @@ _close, _dup2, _exit, _getpid, _kill = os.close, os.dup2, os._exit, os.getpid, o
 _print, _compile, _exec, _isinstance, _str = print, compile, exec, isinstance, str
 _receive, _pack, _fork, _collect = wire.receive, wire.pack, processes.fork, processes.collect
 _only_hands_in, _finish = answers.only_hands_in, calls.finish
-_mask, _HOLD, _LET = signal.pthread_sigmask, signal.SIG_BLOCK, signal.SIG_UNBLOCK
-_TIMERS = frozenset({signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF})
+_setitimer, _CLOCKS = signal.setitimer, (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 # A copy, so that code which patches builtins patches its own and not the ones that the loop runs on. Made before any
 # fork: what a process writes to for the first time after its fork costs a copied page.
@@ -52,6 +51,7 @@ class Worker:
         self.step: str | None = None
         self.answer: str | None = None
         self.note = ""
+        self.timers: list[tuple[int, float, float]] = []  # that a step has left: clock, rest and interval in seconds
         # Of the calls of tools: how many there were, and what of the messages is still to be sent and to be completed.
         self.called, self.outbox, self.inbox = 0, bytearray(), bytearray()
         self.main = _main
@@ -59,7 +59,6 @@ class Worker:
         sys.argv = [""]
         os.register_at_fork(after_in_child=self._forked_by_student)
         processes.limit(config)
-        _mask(_HOLD, _TIMERS)  # one that a step has set and that runs out between two steps is the next step's
         _, fds, _, _ = socket.recv_fds(birth, 2, 3)
         birth.close()
         if not fds:
@@ -182,7 +181,8 @@ class Worker:
         status = "ok"
         try:
             try:
-                _mask(_LET, _TIMERS)
+                for clock, rest, interval in self.timers:
+                    _setitimer(clock, rest, interval)
                 linecache.cache[name] = (len(source), None, source.splitlines(True), name)
                 _exec(_compile(source, name, "exec", dont_inherit=True), self.main.__dict__)
             except SystemExit as stop:
@@ -195,13 +195,18 @@ class Worker:
                     self._show(error)
             if not self.output.closed:
                 self.output.flush()
-        except BaseException as error:  # noqa: BLE001 - the output file is full, or the error cannot be shown
+            self._stop_timers()
+        except BaseException as error:  # noqa: BLE001 - the output file is full, the error cannot be shown, an alarm
             self.note = f"{type(error).__name__}: {error}"
             self._open_output()  # what the old stream still holds must not turn up in the next step
+            self._stop_timers()
             return _status_of(error)
-        finally:
-            _mask(_HOLD, _TIMERS)
         return status
+
+    def _stop_timers(self) -> None:
+        """The student's timers stand still until the next step: what the host takes until then is not the step's."""
+        now = [(clock, *_setitimer(clock, 0)) for clock in _CLOCKS]
+        self.timers = [timer for timer in now if timer[1]]
 
     def _show(self, error: BaseException) -> None:
         """Print a short traceback: the student's own lines, none of ours and none of the libraries'."""

@@ -144,21 +144,50 @@ def test_a_final_answer_is_kept_when_the_step_fails_after_it(play):
     assert (result.status, result.final_answer) == ("error", "x")
 
 
-@pytest.mark.parametrize("left", ["signal.alarm(1)", "signal.setitimer(signal.ITIMER_REAL, 0.2)"])
-def test_an_alarm_that_goes_off_between_steps_is_the_next_steps_error(play, left):
-    async def scene(session: Session) -> list[str]:
-        code = (
-            "import signal\ndef ring(*_): raise TimeoutError('too long')\nsignal.signal(signal.SIGALRM, ring)\nx = 6\n"
-        )
-        await session.run(code + left)
-        await asyncio.sleep(1.3)
-        return [(await session.run(code)).observation for code in ("print(x)", "print(x * 7)")]
+RING = "import signal, threading, time\ndef ring(*_): raise TimeoutError('too long')\nsignal.signal(signal.SIGALRM, ring)\n"
+THREAD = "threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n"
 
-    rung, after = play(scene)
-    assert rung.endswith("TimeoutError: too long") and after == "42"
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        RING + "signal.alarm(1)",
+        RING + "signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)",
+        RING + THREAD + "signal.alarm(1)",
+        "import signal\nsignal.alarm(1)",  # without a handler it would end the process
+    ],
+)
+def test_a_timer_that_a_step_has_left_stands_still_until_the_next_step(play, left):
+    async def scene(session: Session) -> list[str]:
+        await session.run("x = 6\n" + left)
+        await asyncio.sleep(1.3)
+        fork = await session.fork()
+        seen = [
+            await session.run("y = x * 7\nprint(y)"),
+            await session.run("final_answer_print(y)"),
+            await fork.run("print(x)"),
+        ]
+        return [one.observation for one in seen]
+
+    assert play(scene) == ["42", "42", "6"]
+
+
+def test_a_timer_goes_on_with_its_rest_in_the_next_step(observe):
+    _, went_on, after = observe(
+        "x = 6\n" + RING + "signal.setitimer(signal.ITIMER_REAL, 0.3)", "time.sleep(9)", "print(x * 7)"
+    )
+    assert went_on.endswith("TimeoutError: too long") and after == "42"
+
+
+def test_an_alarm_in_the_last_microseconds_of_a_step_does_not_end_the_session(play):
+    async def scene(session: Session) -> set[str]:
+        await session.run("x = 6\n" + RING)
+        steps = [f"signal.setitimer(signal.ITIMER_REAL, {us}e-6)\nprint(x)" for us in range(20, 320, 2)]
+        return {(await session.run(step)).status for step in steps}
+
+    assert play(scene, snapshots=False) <= {"ok", "error"}
 
 
 def test_an_alarm_still_ends_the_step_that_set_it(observe):
-    code = "import signal, time\ndef ring(*_): raise TimeoutError('too long')\nsignal.signal(signal.SIGALRM, ring)\n"
-    (seen,) = observe(code + "signal.setitimer(signal.ITIMER_REAL, 0.1)\ntime.sleep(9)")
+    (seen,) = observe(RING + "signal.setitimer(signal.ITIMER_REAL, 0.1)\ntime.sleep(9)")
     assert seen.endswith("TimeoutError: too long")
