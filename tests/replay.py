@@ -5,15 +5,17 @@
 FILE holds trajectories of phase 1 or phase 2, ours or the original release's. The planner and the actor say the
 recorded plan and steps in their order, the judge the recorded verdict. For phase 2 the student says its recorded steps
 up to each recorded mistake, the localiser blames that step, the corrector says the recorded correction, and the
-student goes on as recorded. What the files do not hold is what a student did after a mistake that was cut away: it
-hands in `NOT_RECORDED` there, which is judged wrong. A search of the release showed what it found by itself; ours has
-to be printed, and so it is (`as_run`).
+student goes on as recorded. What the files do not hold is what a student did after a mistake that was cut away, or
+anyone after the last step of a trajectory that ended without an answer: `NOT_RECORDED` is handed in there, which is
+judged wrong. Lines that cannot be read are named and left out. A search of the release showed what it found by itself;
+ours has to be printed, and so it is (`as_run`).
 """
 
 import argparse
 import itertools
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from score.dialogue import Message, parse_student, render_plan, render_step
 from score.trajectory import KeyStep, Step, Trajectory, read_trajectories
 
 NOT_RECORDED = "(what came after this mistake was not recorded)"
+BEYOND = Step(thought="I hand in an answer.", code=f"final_answer_print({NOT_RECORDED!r})")
 
 
 def as_run(code: str) -> str:
@@ -45,14 +48,16 @@ class Recording:
         """What was said then in this role. An actor's prompt asks for step k, where step 1 was the plan."""
         if role == "judge":
             said = prompt.rpartition("Candidate answer:\n")[2].strip()
-            is_other = bool(self.trajectory.key_steps) and said != (self.trajectory.answer or "").strip()
+            other = bool(self.trajectory.key_steps) and said != (self.trajectory.answer or "").strip()
+            is_other = other or said == NOT_RECORDED
             return json.dumps({"reason": "recorded", "equivalent": self.trajectory.correct and not is_other})
         if role == "planner":
             return f"First thought: {self.trajectory.plan}"
         if role in ("localiser", "corrector"):
             return self._mentor(role, prompt)
         number = int(re.findall(r"Write step (\d+) of", prompt)[-1])
-        return as_teacher(self.trajectory.steps[number - 2])
+        steps = self.trajectory.steps
+        return as_teacher(steps[number - 2] if number - 2 < len(steps) else BEYOND)
 
     def _mentor(self, role: str, prompt: str) -> str:
         """The first key step whose correction the prompt's steps do not hold yet."""
@@ -81,11 +86,9 @@ class Recording:
             if turn == index:
                 return as_student(key_step.student_mistake[0], is_plan=index == 0)
             if turn > index:
-                return as_student(Step(thought="I hand in an answer.", code=f"final_answer_print({NOT_RECORDED!r})"))
+                return as_student(BEYOND)
             break
-        if turn >= len(steps):
-            return as_student(Step(thought="I hand in an answer.", code=f"final_answer_print({NOT_RECORDED!r})"))
-        return as_student(steps[turn], is_plan=turn == 0)
+        return as_student(steps[turn] if turn < len(steps) else BEYOND, is_plan=turn == 0)
 
 
 def as_teacher(step: Step) -> str:
@@ -109,7 +112,9 @@ def localised(key_step: KeyStep) -> str:
 def make_app(file: Path) -> FastAPI:
     recordings = {}
     for trajectory in read_trajectories(file):
-        assert isinstance(trajectory, Trajectory), trajectory
+        if not isinstance(trajectory, Trajectory):
+            print(f"left out: {trajectory}", file=sys.stderr)
+            continue
         recordings[trajectory.task.question.strip()] = Recording(trajectory)
     longest_first = sorted(recordings, key=len, reverse=True)
     app = FastAPI()

@@ -6,7 +6,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from score.trajectory import Trajectory, read_trajectories
+import pytest
+
+from score.tasks import Task
+from score.trajectory import Step, Trajectory, Verdict, mps_row, read_trajectories
+from tests.replay import NOT_RECORDED, Recording, make_app
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,3 +63,19 @@ def test_the_recorded_teacher_gives_the_recorded_observations(
     assert steps >= 220
     assert 1 - len(differences) / steps >= 0.95, differences
     assert verdicts / len(recorded) >= 0.95
+
+
+def test_beyond_the_last_recorded_step_an_answer_is_handed_in_that_is_judged_wrong() -> None:
+    task = Task(id="t", question="What is 1 + 1?", true_answer="2")
+    recording = Recording(Trajectory(task=task, plan="I add.", steps=[Step(thought="I add.", code="print(1 + 1)")]))
+    assert "print(1 + 1)" in recording.teacher("actor", "Write step 2 of at most 11.")
+    assert f"final_answer_print({NOT_RECORDED!r})" in recording.teacher("actor", "Write step 3 of at most 11.")
+    assert json.loads(recording.teacher("judge", f"Candidate answer:\n{NOT_RECORDED}"))["equivalent"] is False
+
+
+def test_a_line_that_is_no_trajectory_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = Task(id="t", question="What is 1 + 1?", true_answer="2")
+    row = mps_row(Trajectory(task=task, plan="I add.", steps=[], verdict=Verdict(correct=False, by="rule")))
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + '\n{"steps": 3}\n')
+    make_app(tmp_path / "a.jsonl")
+    assert "left out: " in (said := capsys.readouterr().err) and "a.jsonl:2" in said
