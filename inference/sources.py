@@ -168,9 +168,6 @@ def task_of(benchmark: Benchmark, number: int, row: Any) -> Task:
     group_key: Key | None = "group" if not own and _has(row, "group") else fields.group  # `write_tasks` calls it so
     if group_key is not None and _has(row, group_key):
         made["group"] = str(_value(row, group_key))
-    references = made["true_answer"] if isinstance(made["true_answer"], list) else [made["true_answer"]]
-    if not any(not isinstance(reference, str) or reference.strip() for reference in references):
-        raise DataError("the reference answer is empty")
     try:
         return Task.model_validate(made)
     except ValidationError as error:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypedDict
 
-from score.trajectory import without_label
+from score.trajectory import split_label
 
 TAGS = ("<code>", "</code>", "<thought>", "</thought>", "<first_thought>", "</first_thought>")
 OBSERVATION = "Observation: "
@@ -79,6 +79,11 @@ def _between(text: str, tag: str) -> str | None:
     return found.group(1) if found else None
 
 
+def without_tags(text: str) -> str:
+    """What a student said in a turn whose tags cannot be read: one that was cut off has no closing ones."""
+    return re.sub("|".join(map(re.escape, TAGS)), "", text).strip()
+
+
 def parse_student(text: str) -> Reply:
     """Read a student's turn. The first `<code>` block counts; text outside the tags is dropped and counted."""
     plan, thought, code = (_between(text, tag) for tag in ("first_thought", "thought", "code"))
@@ -92,13 +97,18 @@ def parse_student(text: str) -> Reply:
     return reply
 
 
-_FENCE = re.compile(r"```[ \t]*(?:python|py|Python)?[ \t]*\r?\n(.*?)```", re.DOTALL)
+_PYTHON = r"(?:i?python[\w.-]*|py\d?|tool_code)"
+# Without a tag only where no fence ends: "```x```" in a line closes there.
+_FENCE = re.compile(
+    rf"(?:```[ \t]*(?P<tag>{_PYTHON})|(?<![^\s:*])```)[ \t]*\r?\n(?P<code>.*?)```", re.DOTALL | re.IGNORECASE
+)
+# After `Code:` a block of any other tag is meant as well, and so is one in a single line.
+_CODE_LABEL = r"(?:#+[ \t]*)?[*_]*Code\s*[*_]*\s*:?[*_]*\s*:?\s*"
+_ODD_FENCE = re.compile(
+    rf"{_CODE_LABEL}```(?:[^\n`]*\r?\n(?P<code>.*?)|[ \t]*(?i:{_PYTHON}[ \t]+)?(?P<line>[^\n`]+))```", re.DOTALL
+)
+_PLAIN_LABEL = re.compile(r"\s*(?:First )?Thought:\s*")
 _THINK = re.compile(r"<think>.*?</think>", re.DOTALL)
-
-
-def _left_open(text: str) -> bool:
-    """Was the text cut off within a block of code?"""
-    return text.count("```") % 2 == 1 or text.count("<code>") > text.count("</code>")
 
 
 def parse_teacher(text: str) -> Reply:
@@ -112,25 +122,33 @@ def parse_teacher(text: str) -> Reply:
     if "<think>" in text.split("```", 1)[0]:
         return reply
     fences = list(_FENCE.finditer(text))
+    odd = None if fences else _ODD_FENCE.search(text)
     if fences:
-        reply.code = fences[0].group(1).strip("\n")
+        reply.code = fences[0]["code"].strip("\n")
         before = text[: fences[0].start()]
+        if (fences[0]["tag"] or "py").casefold() not in ("python", "py"):
+            reply.tolerated.append("another tag than python")
         if len(fences) > 1:
             reply.tolerated.append("more than one code block")
         elif text[fences[0].end() :].strip():
             reply.tolerated.append("text after the code")
+    elif odd:
+        reply.code = (odd["line"] if odd["code"] is None else odd["code"]).strip("\n")
+        before = text[: odd.start()]
+        reply.tolerated.append("code in one line" if odd["code"] is None else "another tag than python")
     else:
         before, marker, after = text.partition("Code:")
         tagged = _between(text, "code")
         if tagged is not None:
             reply.code, before = tagged.strip("\n"), text.split("<code>", 1)[0]
             reply.tolerated.append("tags instead of a fence")
-        elif marker and after.strip().strip("`") and not _left_open(after):
+        elif marker and after.strip() and "```" not in after and "<code>" not in after:
             reply.code = after.strip().strip("`").strip("\n")
             reply.tolerated.append("code without a fence")
-    thought = re.sub(r"\s*\**Code\s*:?\**\s*:?\s*$", "", before.strip())
-    thought = re.sub(r"</?(?:first_)?thought>", "", thought)
-    if not re.match(r"\s*\**(?:first[\s_-]*)?thought", thought, re.IGNORECASE):
+    thought = re.sub(rf"{_CODE_LABEL}$", "", before.strip())
+    label, reply.thought = split_label(re.sub(r"</?(?:first_)?thought>", "", thought))
+    if not label:
         reply.tolerated.append("no Thought:")
-    reply.thought = without_label(thought.replace("**Thought:**", "Thought:"))
+    elif not _PLAIN_LABEL.fullmatch(label):
+        reply.tolerated.append("another form of Thought:")
     return reply

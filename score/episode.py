@@ -6,7 +6,7 @@ The mentored graph, inference and RL's agent loop all turn this one wheel; they 
 
 from dataclasses import dataclass, field
 
-from score.dialogue import UNREADABLE, Message, Reply, parse_student, render
+from score.dialogue import UNREADABLE, Message, Reply, parse_student, render, without_tags
 from score.interpreter import StepResult
 from score.trajectory import Step
 
@@ -52,8 +52,10 @@ class Episode:
         """
         reply = parse_student(text)
         if self.planned and self.plan is None and not self.steps and reply.code is None:
+            if reply.plan is None and "<code>" in text:
+                return step_of(reply)  # it was cut off while it acted
             # A first turn without tags is taken as the plan: there is nothing else that it could be.
-            self.plan = reply.plan if reply.plan is not None else text.strip()
+            self.plan = reply.plan if reply.plan is not None else without_tags(text)
             return None
         return step_of(reply)
 

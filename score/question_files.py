@@ -25,17 +25,21 @@ def question_of(row: Any) -> tuple[str | None, str]:
         for text in (
             task.get("question") if isinstance(task, dict) else None,
             task.get("problem") if isinstance(task, dict) else None,
-            _first(row.get("conversations"), "value"),
-            _first(row.get("prompt"), "content"),
-            _first(row.get("messages"), "content"),
+            _asked(row.get("conversations"), "from", "value"),
+            _asked(row.get("prompt"), "role", "content"),
+            _asked(row.get("messages"), "role", "content"),
         ):
             if isinstance(text, str):
                 return (None if name is None else str(name)), text
-    raise DataError("no question found (looked for question, problem, conversations, prompt, messages)")
+    raise DataError(
+        "no question found (looked for question, problem, and a turn of the user in conversations, prompt, messages)"
+    )
 
 
-def _first(turns: Any, key: str) -> Any:
-    return turns[0].get(key) if isinstance(turns, list) and turns and isinstance(turns[0], dict) else None
+def _asked(turns: Any, role: str, key: str) -> Any:
+    """The user's first turn; a system prompt may stand before it."""
+    said = [turn for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
+    return next((turn.get(key) for turn in said if turn.get(role) in ("user", "human")), None)
 
 
 def read_questions(paths: Iterable[str | Path]) -> Iterator[Question]:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from score.errors import DataError
-from score.tasks import parse_json_line
+from score.tasks import holds_a_reference, parse_json_line
 from score.trajectory import Trajectory, checked_row, plan_in, read_verdict, without_label
 
 
@@ -24,6 +24,10 @@ class RecordedTask(Struct, gc=False):
     id: str
     question: str
     true_answer: str | list[str]
+
+    def __post_init__(self) -> None:
+        if not (self.question.strip() and holds_a_reference(self.true_answer)):
+            raise ValueError("no task: the strict reader says why")
 
 
 class RecordedStep(Struct, gc=False):

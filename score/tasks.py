@@ -1,19 +1,27 @@
 """Tasks and their file: one JSON object a line, `{"id", "question", "true_answer"}`; more keys are kept."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from score.errors import DataError
 
 Row = TypeVar("Row", bound=BaseModel)
 
 
+def holds_a_reference(true_answer: str | list[str]) -> bool:
+    """Is there anything to compare an answer with?"""
+    return any(one.strip() for one in ([true_answer] if isinstance(true_answer, str) else true_answer))
+
+
 class Task(BaseModel):
-    """A question with its reference answer. `true_answer` is one accepted string or a list of them."""
+    """A question with its reference answer. `true_answer` is one accepted string or a list of them, of which one at
+    least is not blank: against none, every answer would be wrong."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -30,7 +38,23 @@ class Task(BaseModel):
     @classmethod
     def _answer_as_text(cls, value: object) -> object:
         """Benchmarks write numbers both as `8` and as `"8"`."""
+        if isinstance(value, float) and not math.isfinite(value):
+            raise PydanticCustomError("no_number", "{given} is no reference answer", {"given": str(value)})
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("question")
+    @classmethod
+    def _asks(cls, question: str) -> str:
+        if not question.strip():
+            raise PydanticCustomError("blank", "the question is empty")
+        return question
+
+    @field_validator("true_answer")
+    @classmethod
+    def _has_a_reference(cls, true_answer: str | list[str]) -> str | list[str]:
+        if not holds_a_reference(true_answer):
+            raise PydanticCustomError("blank", "the reference answer is empty")
+        return true_answer
 
     @property
     def references(self) -> list[str]:

@@ -24,13 +24,24 @@ if TYPE_CHECKING:
     from score.recorded import RecordedKeyStep, RecordedStep
 
 NO_CODE = "No Code Executed."
-_LABEL = re.compile(r"\s*(?:first[\s_-]*thought(?:\s+prefix)?|thought)\s*:\s*", re.IGNORECASE)
+# `Thought:`, and as chat models decorate it: `**Thought**:`, `**Thought:**`, `### Thought` on a line of its own, below
+# `Step 2:`. Only a mark that was opened before the label is closed with it: the thought may begin with one of its own.
+_LABEL = re.compile(
+    r"[#>\s]*(?:[*_]*step\s+\d{1,3}[*_:.]*[#>\s]*)?([*_]*)(?:first[\s_-]*)?thought(?:\s+prefix|\s+\d{1,3})?"
+    r"(?:\1\s*:|\s*:\s*\1|\s*:|\1[ \t]*(?:\n|$))\s*",
+    re.IGNORECASE,
+)
+
+
+def split_label(thought: str) -> tuple[str, str]:
+    """The `Thought:` / `First Thought:` that teachers put before a thought (empty without one), and the thought."""
+    label = _LABEL.match(thought)
+    end = label.end() if label else 0
+    return thought[:end], thought[end:].strip()
 
 
 def without_label(thought: str) -> str:
-    """A thought without the `Thought:` / `First Thought:` that teachers put before it."""
-    label = _LABEL.match(thought)
-    return (thought[label.end() :] if label else thought).strip()
+    return split_label(thought)[1]
 
 
 def plan_in(text: str) -> str | None:

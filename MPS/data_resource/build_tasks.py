@@ -8,6 +8,7 @@ it for phase 1, the rest for phase 2. Nothing depends on the order of the rows b
 """
 
 import json
+import math
 import re
 import sys
 from collections import Counter
@@ -69,9 +70,10 @@ class LeftOut(Exception):
 def answers_of(row: dict[str, Any], source: Source) -> list[str]:
     """The accepted answers, the first being the canonical one; empty if there are none. Raises `LeftOut`."""
     given = value_at(row, source.answer) if source.answer else None
-    found = [
-        from_field(str(answer)) for answer in (given if isinstance(given, list) else [given]) if answer is not None
-    ]
+    if isinstance(given, str):
+        given = as_list(given)
+    several = given if isinstance(given, list) else [given]
+    found = [from_field(text_of(answer)) for answer in several if answer is not None]
     found = [answer for answer in found if answer]
     if not found and source.solution:
         solution = value_at(row, source.solution)
@@ -80,6 +82,25 @@ def answers_of(row: dict[str, Any], source: Source) -> list[str]:
     if source.aliases and found:
         found += aliases_in(value_at(row, source.aliases))
     return list(dict.fromkeys(found))
+
+
+def text_of(answer: Any) -> str:
+    """A single answer as a text. Raises `LeftOut` for what only looks like one when it is printed (an object, NaN)."""
+    if isinstance(answer, str | int) or (isinstance(answer, float) and math.isfinite(answer)):
+        return str(answer)
+    raise LeftOut("its answer is no text")
+
+
+def as_list(text: str) -> list[str] | str:
+    """The texts of a JSON list of texts, as a cell of a CSV file holds one; any other text (`[1, 2]`) is an answer as
+    it stands. Raises `LeftOut` for a list of texts that is no JSON, such as Python prints."""
+    if not re.fullmatch(r"\s*\[\s*(?:['\"].*)?\]\s*", text, re.DOTALL):
+        return text
+    try:
+        given = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        raise LeftOut("its answer is no text") from None
+    return given if all(isinstance(one, str) for one in given) else text
 
 
 def aliases_in(given: Any) -> list[str]:
@@ -94,7 +115,8 @@ def aliases_in(given: Any) -> list[str]:
         return []
     if not isinstance(given, list):
         raise LeftOut("its aliases are no list")
-    return [str(alias).strip() for alias in given if alias is not None and str(alias).strip()]
+    texts = [text_of(alias).strip() for alias in given if alias is not None]
+    return [alias for alias in texts if alias]
 
 
 def task_of(row: dict[str, Any], name: str, source: Source, unusable: Unusable) -> dict[str, Any]:

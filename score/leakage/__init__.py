@@ -9,12 +9,11 @@ A plain check: it compares values and words, not derivations. `python -m score.l
 import re
 from collections.abc import Sequence
 
-from score.answers import clean
 from score.leakage.code import Stated, read_code
 from score.leakage.options import options, picks, right_option, supported
 from score.leakage.redaction import REMOVED, redact
 from score.leakage.talk import find_talk, holds_later_turns
-from score.leakage.values import holds, is_everyday, mentioned, value
+from score.leakage.values import holds, is_everyday, mentioned, reference_forms, value
 from score.trajectory import Step
 
 __all__ = ["REMOVED", "find_leak", "redact"]
@@ -54,7 +53,9 @@ def _given_away(
         fractions = [quotient for quotient in said.quotients if not _computes(quotient, seen)]
         if any(mentioned(text, reference) for text in [*said.stated, *fractions]):
             return "its code contains a result that neither the question nor an observation holds"
-        computes_with_it = value(clean(reference)) in said.operands  # the thought may name it, but not as the result
+        computes_with_it = not said.operands.isdisjoint(
+            reference_forms(reference)
+        )  # the thought may name it, but not as the result
         if mentioned(words, reference, only_said=computes_with_it):
             return "its thought states a result that neither the question nor an observation holds"
     return None

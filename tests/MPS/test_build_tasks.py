@@ -154,6 +154,33 @@ def test_a_row_whose_aliases_are_no_list_is_left_out(given: Any) -> None:
         answers_of({"answer": "politician", "also": given}, Source(answer="answer", aliases="also"))
 
 
+@pytest.mark.parametrize(
+    "given, accepted",
+    [
+        (7, ["7"]),
+        (0.5, ["0.5"]),
+        (True, ["True"]),
+        (["Adele", None, " ", "Adele Adkins"], ["Adele", "Adele Adkins"]),
+        ('["Adele", "Adele Adkins"]', ["Adele", "Adele Adkins"]),
+        ("[1, 2]", ["[1, 2]"]),
+        ("[]", []),
+        (None, []),
+    ],
+)
+def test_an_answer_is_a_text_a_number_or_a_list_of_them(given: Any, accepted: list[str]) -> None:
+    assert answers_of({"answer": given}, Source(answer="answer")) == accepted
+
+
+@pytest.mark.parametrize(
+    "given", [{"value": "Adele"}, [["Adele"]], [{"value": "Adele"}], float("nan"), float("inf"), "['Adele', 'Adkins']"]
+)
+def test_a_row_whose_answer_only_prints_as_a_text_is_left_out(given: Any) -> None:
+    with pytest.raises(LeftOut, match="its answer is no text"):
+        answers_of({"answer": given}, Source(answer="answer"))
+    with pytest.raises(LeftOut, match="its answer is no text|its aliases are no list"):
+        answers_of({"answer": "Adele", "also": given}, Source(answer="answer", aliases="also"))
+
+
 def test_a_pattern_of_evaluation_sets_that_matches_nothing_is_said(tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text(json.dumps({"question": "What is 2 + 2?", "answer": "4"}) + "\n")

@@ -67,6 +67,8 @@ STEPS = [{"thought": "Thought: look", "code": "print(0)"}]
 ODD = [
     {"original_task_info": {"id": 7, "question": "q", "true_answer": 8}},
     {"original_task_info": {"id": "7", "question": "q", "true_answer": ["8", "eight"], "level": 3}},
+    {"original_task_info": {"id": "7", "question": "q", "true_answer": []}},
+    {"original_task_info": {"id": "7", "question": " ", "true_answer": "8"}},
     {"steps": [{"error": "it broke"}]},
     {"steps": "none"},
     {"steps": [1, 2]},
@@ -101,7 +103,7 @@ def test_the_quick_reader_and_the_strict_one_agree(shared_data: Path, tmp_path: 
             else:
                 assert ours == _from_trajectory(theirs)
     counted = Counter(type(found).__name__ for found in read_recorded(odd))
-    assert counted == {"Recorded": 14, "DataError": 11}
+    assert counted == {"Recorded": 14, "DataError": 13}
     odd.write_text(json.dumps(row(1)).replace("add", "\\ud800"))
     (cut,) = read_recorded(odd)
     assert isinstance(cut, DataError) and "odd.jsonl:1: text was cut within a character" in str(cut)

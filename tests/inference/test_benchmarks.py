@@ -85,7 +85,7 @@ def test_a_reference_that_looks_missing_is_one_and_an_empty_one_is_left_out(tmp_
     (tmp_path / "bamboogle.csv").write_text("id,question,true_answer\n1,How many?,None\n2,Which code?,NA\n3,Where?,\n")
     tasks, problems, _ = load_benchmark(find("bamboogle"), tmp_path)
     assert [task.true_answer for task in tasks] == ["None", "NA"]
-    assert len(problems) == 1 and "bamboogle.csv:3: the reference answer is empty" in str(problems[0])
+    assert len(problems) == 1 and "bamboogle.csv:3: true_answer: the reference answer is empty" in str(problems[0])
 
 
 def test_a_gated_benchmark_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:

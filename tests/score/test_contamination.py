@@ -95,6 +95,21 @@ def test_characters_are_words_where_text_has_no_spaces() -> None:
     assert words("東京タワーは、いつ？ 한국어") == [*"東京タワーはいつ한국어"]
 
 
+@pytest.mark.parametrize("key, role, said", [("messages", "role", "content"), ("prompt", "role", "content"),
+                                             ("conversations", "from", "value")])  # fmt: skip
+def test_the_question_is_what_the_user_asks_whatever_stands_before(
+    tmp_path: Path, key: str, role: str, said: str
+) -> None:
+    user = "human" if role == "from" else "user"
+    system, asked = {role: "system", said: "You are helpful."}, {role: user, said: "What is 3 + 4?"}
+    file = tmp_path / "train.jsonl"
+    file.write_text(json.dumps({key: [system, asked, {role: "assistant", said: "7"}]}) + "\n")
+    assert [found.text for found in read_questions([file])] == ["What is 3 + 4?"]
+    file.write_text(json.dumps({key: [system]}) + "\n")
+    with pytest.raises(DataError, match="row 1: no question found"):
+        list(read_questions([file]))
+
+
 def test_every_marked_item_is_named_with_its_training_question(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"question": "What is 3 + 4?"}\n{"question": "What is 5 + 4?"}\n')
     twice = [*EVALUATION, Question("copy.jsonl", "c2", "what is 3 + 4?")]

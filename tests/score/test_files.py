@@ -7,6 +7,7 @@ import pytest
 
 from score.dialogue import parse_student, parse_teacher, render
 from score.errors import DataError
+from score.leakage import find_leak
 from score.tasks import Task, read_tasks
 from score.trajectory import (
     KeyStep,
@@ -26,6 +27,25 @@ RELEASED = {
     "search_bc_init_trajectories_head30": (30, 26),
     "search_mps_trajectories_head120": (120, 117),
 }
+
+
+@pytest.mark.parametrize(
+    "row, why",
+    [
+        ({"true_answer": []}, "true_answer: the reference answer is empty"),
+        ({"true_answer": ["", " "]}, "true_answer: the reference answer is empty"),
+        ({"true_answer": "\n"}, "true_answer: the reference answer is empty"),
+        ({"true_answer": float("nan")}, "true_answer: nan is no reference answer"),
+        ({"question": " "}, "question: the question is empty"),
+    ],
+)
+def test_a_task_that_no_answer_could_solve_is_named(tmp_path: Path, row: dict[str, object], why: str) -> None:
+    whole = {"id": "a", "question": "1+1?", "true_answer": ["", "2"]}
+    file = tmp_path / "tasks.jsonl"
+    file.write_text(json.dumps(whole) + "\n" + json.dumps(whole | {"id": "b"} | row) + "\n")
+    tasks, problems = read_tasks(file)
+    assert [task.id for task in tasks] == ["a"]
+    assert [str(problem) for problem in problems] == [f"{file}:2: {why}"]
 
 
 def test_a_malformed_task_line_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
@@ -136,10 +156,58 @@ def test_a_teachers_turn_is_read_in_many_forms(text: str, thought: str, code: st
     assert (reply.thought, reply.code) == (thought, code)
 
 
+FENCED = "```python\nprint(1)\n```"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"**Thought**: Add.\n**Code**:\n{FENCED}",
+        f"*Thought:* Add.\nCode:\n{FENCED}",
+        f"### Thought: Add.\n### Code:\n{FENCED}",
+        f"### Thought\nAdd.\n\n### Code\n{FENCED}",
+        f"Step 2:\nThought: Add.\nCode:\n{FENCED}",
+        f"**Step 2:**\n**Thought:** Add.\n{FENCED}",
+        f"Thought 2: Add.\nCode:\n{FENCED}",
+    ],
+)
+def test_a_decorated_label_is_no_part_of_the_thought_and_is_counted(text: str) -> None:
+    reply = parse_teacher(text)
+    assert (reply.thought, reply.code, reply.tolerated) == ("Add.", "print(1)", ["another form of Thought:"])
+    assert find_leak(Step(thought=reply.thought, code="print(1)"), ["7"], "How many?", [Step(thought="Plan.")]) is None
+
+
+def test_a_plan_and_a_thought_keep_what_is_no_label() -> None:
+    assert parse_teacher("**First Thought:** I add.").thought == "I add."
+    assert parse_teacher("Thought: **All** of them.").thought == "**All** of them."
+    assert parse_teacher("**Thought**: **All** of them.").thought == "**All** of them."
+    assert parse_teacher("First Thought: I add.").tolerated == []
+    assert parse_teacher("Thought experiment: I add.").thought == "Thought experiment: I add."
+
+
+@pytest.mark.parametrize(
+    "block, said",
+    [
+        ("```PYTHON\nprint(1)\n```", []),
+        ("```tool_code\nprint(1)\n```", ["another tag than python"]),
+        ("```python3\nprint(1)\n```", ["another tag than python"]),
+        ("```sage\nprint(1)\n```", ["another tag than python"]),
+        ('```{.python title="a b"}\nprint(1)\n```', ["another tag than python"]),
+        ("```python print(1)```", ["code in one line"]),
+        ("```print(1)```", ["code in one line"]),
+    ],
+)
+def test_a_fence_of_any_tag_holds_code_without_its_tag(block: str, said: list[str]) -> None:
+    reply = parse_teacher(f"Thought: As ```n``` is 1.\nCode: {block}")
+    assert (reply.thought, reply.code, reply.tolerated) == ("As ```n``` is 1.", "print(1)", said)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "Thought: I do not know.",
+        "Thought: Add.\nCode:\n```tool_code\nprint(1)",
+        "Thought: Add.\n```text\n1\n```",
         "Thought: Add.\nCode:\n```python\nprint(1)",
         "Thought: Add.\nCode: ```print(1)",
         "Thought: Add.\nCode:\n<code>print(1)",

@@ -179,7 +179,7 @@ def test_samples_of_a_task_are_units_of_their_own(quick: Runs) -> None:
 
 def test_a_column_of_the_task_file_is_not_taken_for_the_number_of_a_sample(quick: Runs) -> None:
     tasks = [
-        {"id": f"t{number}", "question": "?", "true_answer": "", "sample": sample}
+        {"id": f"t{number}", "question": "?", "true_answer": "1", "sample": sample}
         for number, sample in enumerate([2, "b", None])
     ]
     (quick.folder / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
