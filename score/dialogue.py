@@ -98,9 +98,10 @@ def parse_student(text: str) -> Reply:
 
 
 _PYTHON = r"(?:i?python[\w.-]*|py\d?|tool_code)"
-# Without a tag only where no fence ends: "```x```" in a line closes there.
+# Any other tag than Python's, or none, only where no fence ends: "```x```" in a line closes there.
 _FENCE = re.compile(
-    rf"(?:```[ \t]*(?P<tag>{_PYTHON})|(?<![^\s:*])```)[ \t]*\r?\n(?P<code>.*?)```", re.DOTALL | re.IGNORECASE
+    rf"(?:```[ \t]*(?P<tag>{_PYTHON})|(?<![^\s:*])```(?P<other>[^\n`]*?))[ \t]*\r?\n(?P<code>.*?)```",
+    re.DOTALL | re.IGNORECASE,
 )
 # After `Code:` a block of any other tag is meant as well, and so is one in a single line.
 _CODE_LABEL = r"(?:#+[ \t]*)?[*_]*Code\s*[*_]*\s*:?[*_]*\s*:?\s*"
@@ -109,6 +110,14 @@ _ODD_FENCE = re.compile(
 )
 _PLAIN_LABEL = re.compile(r"\s*(?:First )?Thought:\s*")
 _THINK = re.compile(r"<think>.*?</think>", re.DOTALL)
+
+
+def _code_among(fences: Sequence[re.Match[str]], text: str) -> re.Match[str]:
+    """The first block that says it is Python; where none does, the first after `Code:`, for a thought may quote what
+    was printed in a block of its own."""
+    label = text.rfind("Code:")
+    after = [fence for fence in fences if fence.start() > label >= 0]
+    return next((fence for fence in fences if fence["tag"]), (after or fences)[0])
 
 
 def parse_teacher(text: str) -> Reply:
@@ -121,16 +130,17 @@ def parse_teacher(text: str) -> Reply:
         reply.tolerated.append("<think> block")
     if "<think>" in text.split("```", 1)[0]:
         return reply
-    fences = list(_FENCE.finditer(text))
+    fences = [fence for fence in _FENCE.finditer(text) if not fence["other"]]
     odd = None if fences else _ODD_FENCE.search(text)
     if fences:
-        reply.code = fences[0]["code"].strip("\n")
-        before = text[: fences[0].start()]
-        if (fences[0]["tag"] or "py").casefold() not in ("python", "py"):
+        fence = _code_among(fences, text)
+        reply.code = fence["code"].strip("\n")
+        before = text[: fence.start()]
+        if (fence["tag"] or "py").casefold() not in ("python", "py"):
             reply.tolerated.append("another tag than python")
         if len(fences) > 1:
             reply.tolerated.append("more than one code block")
-        elif text[fences[0].end() :].strip():
+        elif text[fence.end() :].strip():
             reply.tolerated.append("text after the code")
     elif odd:
         reply.code = (odd["line"] if odd["code"] is None else odd["code"]).strip("\n")

@@ -202,6 +202,13 @@ def test_a_fence_of_any_tag_holds_code_without_its_tag(block: str, said: list[st
     assert (reply.thought, reply.code, reply.tolerated) == ("As ```n``` is 1.", "print(1)", said)
 
 
+@pytest.mark.parametrize("quoted", ["```\n[3, 4]\n```", '```json\n{"a": 3}\n```', "```text\n3\n```"])
+@pytest.mark.parametrize("block", ["```python\nprint(1)\n```", "```\nprint(1)\n```"])
+def test_a_block_that_the_thought_quotes_is_not_the_code(quoted: str, block: str) -> None:
+    reply = parse_teacher(f"Thought: It printed\n{quoted}\nso I add.\nCode:\n{block}")
+    assert reply.code == "print(1)" and reply.thought.startswith("It printed") and reply.thought.endswith("so I add.")
+
+
 @pytest.mark.parametrize(
     "text",
     [
