@@ -44,13 +44,14 @@ def main() -> int:
     from comparability import warnings
     from configuration import EvaluationSettings
     from figures import compare, pairs_of
-    from report import print_comparison, write_tables
+    from report import print_comparison, require_places, write_tables
 
     from runs import grouped, read_runs, report_on, score_files
     from score.journal import as_line
     from score.settings import load_settings
 
     settings = load_settings(EvaluationSettings, options.config, options.set)
+    require_places(options.json, options.markdown, options.latex, options.list)
     runs = read_runs(options.runs, names_needed=False)
     scored = asyncio.run(score_files(runs, settings, scorer=options.scorer, folder=options.scores))
     by_kind = grouped(scored)

@@ -66,10 +66,11 @@ def main() -> int:
     from configuration import EvaluationSettings
     from overlap import training_files
     from registry import suite
-    from report import plot, print_table, write_tables
+    from report import plot, print_table, require_places, write_tables
     from suites import run_suite
 
     from runs import read_runs, report_on, require_judge, score_files
+    from score.errors import SettingsError
     from score.settings import load_settings
 
     for_inference = [change.removeprefix("inference.") for change in options.set if change.startswith("inference.")]
@@ -77,7 +78,13 @@ def main() -> int:
     settings = load_settings(EvaluationSettings, options.config, own)
     if options.train:
         training_files(options.train)  # says what is wrong with it before anything is run
+    require_places(options.json, options.markdown, options.latex, options.plot)
+    notes = dict(note.partition("=")[::2] for note in options.note if "=" in note)
+    if len(notes) < len(options.note):
+        raise SettingsError(f"--note {' --note '.join(options.note)}: expected KEY=VALUE, each key once")
     files, complete = read_runs(options.results), True
+    if options.suite and options.name in files:
+        raise SettingsError(f"two runs are called {options.name!r}: --name gives the suite's another name")
     if options.suite:
         run_it = not options.score_only
         scorers = {options.scorer} if options.scorer else {benchmark.scorer for benchmark in suite(options.suite)}
@@ -89,9 +96,7 @@ def main() -> int:
     )
     report = report_on(scored, files, settings, options.train)
     report["title"] = options.title
-    for note in options.note:
-        key, _, value = note.partition("=")
-        report[key] = json.loads(value)
+    report |= {key: noted(value) for key, value in notes.items()}
     print_table(report)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -100,6 +105,14 @@ def main() -> int:
         plot(report, options.plot)
     unscored = sum(score["unscored"] for students in report["kinds"].values() for score in students.values())
     return 3 if unscored or not complete else 0
+
+
+def noted(text: str) -> object:
+    """The value of a `--note`: what it says as JSON, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 if __name__ == "__main__":

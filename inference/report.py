@@ -1,5 +1,6 @@
-"""The table on the terminal and the plot."""
+"""The table on the terminal and in files, and the plot."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from registry import ORDER
 from rich.console import Console
 from rich.table import Table
 from tables import Form, column_title, paper_table, without_overlap
+
+from score.errors import SettingsError
 
 NAMES = {"bc": "BC", "sft": "SCoRe-SFT", "rl": "SCoRe-RL"}
 KINDS = {"word": "word problems", "lookup": "look-up questions", "all": "all tasks"}
@@ -92,6 +95,21 @@ def print_comparison(report: dict[str, Any]) -> None:
     console.print(table)
     for line in details(report):
         console.print(line, highlight=False, markup=False)
+
+
+def require_places(*paths: Path | None) -> None:
+    """Make the folders of the files that are asked for. Raises `SettingsError` for a file that cannot be written:
+    before the work, not after it."""
+    for path in paths:
+        if path is None:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be written: {error}") from None
+        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            reason = "it is a folder" if path.is_dir() else "permission denied"
+            raise SettingsError(f"{path} cannot be written: {reason}")
 
 
 def write_tables(report: dict[str, Any], markdown: Path | None, latex: Path | None) -> None:
@@ -187,6 +205,5 @@ def plot(report: dict[str, Any], path: Path) -> None:
         axis.set_ylabel(axis_label(students.values()))
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(report.get("title", "SCoRe"))
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

@@ -3,11 +3,13 @@
 A file is JSONL, JSON, CSV or parquet. `task_file` is what the scripts call.
 """
 
+import ast
 import base64
 import binascii
 import hashlib
 import json
 import random
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
@@ -23,6 +25,8 @@ from score.whole_file import write_whole
 
 SAMPLE_SEED = 0
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
+_QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_PYTHON_LIST = re.compile(rf"\[\s*{_QUOTED}(?:\s*,\s*{_QUOTED})*\s*,?\s*\]")
 
 
 def task_file(tasks: Path, data: Path, output: Path) -> Path:
@@ -64,7 +68,7 @@ def load_benchmark(benchmark: Benchmark, data: Path) -> tuple[list[Task], list[D
                 raise row
             if not all(_value(row, key) == value for key, value in benchmark.where.items() if _has(row, key)):
                 continue
-            task = task_of(benchmark, number, row)
+            task = task_of(benchmark, number, row, in_csv=path is not None and path.suffix == ".csv")
             if task.id in tasks:
                 raise DataError(f"id {task.id!r} occurred before")
             tasks[task.id] = task
@@ -146,8 +150,9 @@ def how_to_get(benchmark: Benchmark, data: Path, reason: str) -> str:
     return "\n".join(lines)
 
 
-def task_of(benchmark: Benchmark, number: int, row: Any) -> Task:
-    """The task of a row in the task format or with the benchmark's own keys. Raises `DataError`."""
+def task_of(benchmark: Benchmark, number: int, row: Any, *, in_csv: bool = False) -> Task:
+    """The task of a row in the task format or with the benchmark's own keys. In a CSV a list of accepted answers is a
+    text. Raises `DataError`."""
     if not isinstance(row, Mapping):
         raise DataError("expected a JSON object")
     if benchmark.encrypted and _has(row, benchmark.encrypted.key):
@@ -158,7 +163,7 @@ def task_of(benchmark: Benchmark, number: int, row: Any) -> Task:
     made: dict[str, Any] = {
         "id": f"{benchmark.name}-{number}",
         "question": _value(row, fields.question if own else "question"),
-        "true_answer": _answer(row, answer_key),
+        "true_answer": listed(_answer(row, answer_key)) if in_csv else _answer(row, answer_key),
         "benchmark": benchmark.name,
         "scorer": benchmark.scorer,
     }
@@ -172,6 +177,23 @@ def task_of(benchmark: Benchmark, number: int, row: Any) -> Task:
         return Task.model_validate(made)
     except ValidationError as error:
         raise DataError(problem_in(error)) from None
+
+
+def listed(answer: Any) -> Any:
+    """The answers that a CSV's cell lists, as JSON or as Python prints a list of texts; any other cell as it is, among
+    them an interval such as `[1, 2]`. Raises `DataError` for a list of texts that cannot be read."""
+    text = answer.strip() if isinstance(answer, str) else ""
+    if not re.match(r"\[\s*['\"\]]", text):
+        return answer
+    try:
+        return json.loads(text)
+    except ValueError:
+        try:
+            if _PYTHON_LIST.fullmatch(text):  # not numpy's, without commas: Python would make one text of it
+                return ast.literal_eval(text)
+        except (SyntaxError, ValueError):  # `'\x'`
+            pass
+    raise DataError(f"the answers are no list that can be read ({text[:60]}): write them as JSON")
 
 
 def _answer(row: Mapping[str, Any], key: Key | Answer) -> Any:

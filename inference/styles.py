@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from score.answers.text import unbox
+from score.answers.boxes import boxed
 from score.dialogue import Message, parse_teacher, render_observation
 from score.episode import Episode, step_of
 from score.trajectory import Step
@@ -93,14 +93,14 @@ def chat_messages(question: str) -> list[Message]:
 
 
 def answer_in(text: str) -> str | None:
-    r"""The answer in a chat model's reply: the last `\boxed{...}`, else what stands after the last `Answer:`; None if
-    there is neither. A `<think>` block is no reply."""
+    r"""The answer in a chat model's reply: the last `\boxed{...}` with those that belong to it, else what stands after
+    the last `Answer:`; None if there is neither. A `<think>` block is no reply."""
     text = text.rsplit("</think>", 1)[-1]
     if "<think>" in text:  # cut off while it was thinking
         return None
-    boxed = unbox(text)
-    if boxed != text:
-        return boxed.strip() or None
+    content = boxed(text)
+    if content is not None:
+        return content.strip() or None
     lines = _ANSWER_LINE.findall(text)
     return lines[-1].strip().strip("*").strip() or None if lines else None
 

@@ -25,6 +25,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 _ESCAPE = re.compile(r'\\(["\\/n]|u[0-9a-fA-F]{4})?')  # without the letters that begin commands of LaTeX
+_OBJECT = re.compile(r'\{(?=\s*["}])')  # where an object may begin, unlike a set's `{1,2}`
 _REMINDER = 'That could not be read. Reply with the JSON object alone: {"reason": "...", "equivalent": true or false}'
 
 
@@ -33,30 +34,40 @@ def json_object(text: str, tolerated: Counter[str] | None = None) -> dict[str, A
 
     Tolerated, and counted in `tolerated`: a `<think>` block before it, a fence or words around it, and backslashes of
     LaTeX that JSON would want doubled (models quote `\\frac` as it stands, which JSON reads as a form feed and `rac`).
-    A reply that ends while it thinks holds none.
+    A reply that ends while it thinks, or says two objects, holds none.
     """
     reply = text.rsplit("</think>", 1)[-1]
-    start, end = reply.find("{"), reply.rfind("}")
-    if start < 0 or end < start or "<think>" in reply[:start]:
-        return None
-    candidate = reply[start : end + 1]
-    for attempt in (candidate, _ESCAPE.sub(lambda found: found[0] if found[1] else r"\\", candidate)):
-        try:
-            value = json.loads(attempt, strict=False)
-        except (json.JSONDecodeError, RecursionError):
-            continue
-        if not isinstance(value, dict):
+    end = reply.rfind("}") + 1
+    for begun in _OBJECT.finditer(reply, 0, end):
+        if "<think>" in reply[: begun.start()]:
             return None
-        read = {key: with_backslashes(said) if isinstance(said, str) else said for key, said in value.items()}
-        if tolerated is not None:
-            found = {
-                "<think> block": "</think>" in text,
-                "words around JSON": reply.strip() != candidate,
-                "single backslashes in JSON": attempt != candidate or read != value,
-            }
-            tolerated.update(what for what, was_there in found.items() if was_there)
-        return read
+        candidate = reply[begun.start() : end]
+        for attempt in (candidate, _ESCAPE.sub(lambda found: found[0] if found[1] else r"\\", candidate)):
+            try:
+                value = json.loads(attempt, strict=False)
+            except (json.JSONDecodeError, RecursionError):
+                continue
+            read = {key: with_backslashes(said) if isinstance(said, str) else said for key, said in value.items()}
+            if tolerated is not None:
+                found = {
+                    "<think> block": "</think>" in text,
+                    "words around JSON": reply.strip() != candidate,
+                    "single backslashes in JSON": attempt != candidate or read != value,
+                }
+                tolerated.update(what for what, was_there in found.items() if was_there)
+            return read
+        if _ends_early(candidate):
+            return None
     return None
+
+
+def _ends_early(text: str) -> bool:
+    """Does an object that says something end before the text does? Of two objects nobody knows which one counts."""
+    try:
+        value, _ = json.JSONDecoder(strict=False).raw_decode(text)
+    except (json.JSONDecodeError, RecursionError):
+        return False
+    return bool(value)
 
 
 class Judge:

@@ -1,5 +1,5 @@
-"""Dates in the ways that people write them: `11 September 1161`, `September 11, 1161`, `2024-01-26`, `1 June 2011`; and
-spans of the clock."""
+"""Dates in the ways that people write them: `11 September 1161`, `September 11, 1161`, `2024-01-26`, `1 June 2011`,
+`26/01/2024`; and spans of the clock."""
 
 import re
 from collections.abc import Iterator
@@ -18,6 +18,11 @@ _WITH_MONTH = (
     r"(?P<year>\d{4})年(?P<month>\d{1,2})月(?P<day>\d{1,2})日",
 )
 _FORMS = [re.compile(form, re.IGNORECASE) for form in (*_WITH_MONTH, r"(?P<year>[12]\d{3})")]
+_IN_NUMBERS = (
+    re.compile(r"(?P<year>[12]\d{3})([-/.])(?P<month>\d{1,2})\2(?P<day>\d{1,2})"),
+    re.compile(r"(?P<day>\d{1,2})([-/.])(?P<month>\d{1,2})\2(?P<year>[12]\d{3})"),
+    re.compile(r"(?P<month>\d{1,2})([-/.])(?P<day>\d{1,2})\2(?P<year>[12]\d{3})"),
+)
 # Word boundaries mean nothing where a script writes no spaces.
 _IN_TEXT = [re.compile(rf"(?<![a-z\d]){form}(?![a-z\d])", re.IGNORECASE) for form in _WITH_MONTH]
 _CLOCK = r"(\d{1,2})[:：]([0-5]\d)"
@@ -29,7 +34,16 @@ Date = tuple[int, int | None, int | None]
 def date(text: str) -> Date | None:
     """(year, month, day), with None for what is not given; None if the text is no date."""
     text = " ".join(clean(text).split())
-    return next((_read(found) for form in _FORMS if (found := form.fullmatch(text))), None)
+    found = next((_read(found) for form in _FORMS if (found := form.fullmatch(text))), None)
+    return found or _in_numbers(text)
+
+
+def _in_numbers(text: str) -> Date | None:
+    """`26/01/2024` and `01/26/2024`; None for `05/06/2024`, of which nobody knows whether the month or the day comes
+    first."""
+    dates = {_read(found) for form in _IN_NUMBERS if (found := form.fullmatch(text))}
+    possible = [(year, month, day) for year, month, day in dates if 1 <= (month or 0) <= 12 and 1 <= (day or 0) <= 31]
+    return possible[0] if len(possible) == 1 else None
 
 
 def find_dates(text: str) -> Iterator[tuple[tuple[int, int], Date]]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from score.answers.mathematics import MathWorker
-from score.answers.notation import as_latex, with_long_powers
+from score.answers.notation import as_latex, rows_as_matrix, with_long_powers
 from score.answers.rules import LONGEST, equal_by_rule
 from score.answers.text import clean, has_word, ungrouped
 
@@ -83,6 +83,8 @@ class Equivalence:
         loop = asyncio.get_running_loop()
         for reference in undecided:
             reference, candidate = as_latex(clean(reference)), as_latex(clean(answer))
+            if "pmatrix" in reference + candidate:
+                reference, candidate = rows_as_matrix(reference), rows_as_matrix(candidate)
             if not (_looks_like_mathematics(candidate) and _looks_like_mathematics(reference)):
                 unknown = True
                 continue

@@ -49,6 +49,11 @@ _TABLE = {
     "fahrenheit": r"^\circf fahrenheit degreesfahrenheit degreefahrenheit=1",
     "count": "unit=1",
 }
+_OTHER_IN_CAPITALS = frozenset("MSGTH")  # 10M are 10 million, 5G a network; only l is written L as well
+_DECADE = re.compile(r"[12]\d\d0s")
+_SCALE_OR_UNIT = _OTHER_IN_CAPITALS | {"K", "B"}
+_SHORT_SCALES = {"K": 10**3, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+_WITH_LETTER = re.compile(r"(.*\d)\s?([A-Zk])")
 UNITS = {
     name: (dimension, Fraction(entry.split("=")[1]))
     for dimension, entries in _TABLE.items()
@@ -114,6 +119,8 @@ def _in_words(text: str) -> Fraction | None:
 
 def unit(text: str) -> tuple[Fraction, tuple[tuple[str, int], ...]] | None:
     """(factor, ((dimension, power), ...)) of `cm^2`, `square miles`, `km/h`, `miles per hour`; None if unknown."""
+    if text.strip() in _OTHER_IN_CAPITALS:
+        return None
     factor = Fraction(1)
     powers: dict[str, int] = {}
     for position, part in enumerate(re.split(r"/|\bper\b", text.casefold().replace("{", "").replace("}", ""))):
@@ -141,6 +148,8 @@ def quantity(text: str) -> Quantity | None:
     if (bare := number(cleaned)) is not None and "%" not in cleaned:
         money = "\\$" in text or text.count("$") == 1  # two of them enclose a formula
         return Quantity(bare, unit=DOLLAR) if money else Quantity(bare)
+    if _DECADE.fullmatch(cleaned):
+        return None
     if len(cleaned) > 2 * LONGEST_NUMBER or not (found := _LEADING.fullmatch(cleaned)):
         words = cleaned.casefold().split(" ", 1)
         if len(words) < 2 or words[0] not in WORDS or (measured := unit(words[1])) is None:
@@ -153,6 +162,25 @@ def quantity(text: str) -> Quantity | None:
         value, rest = value * SCALES[scale.casefold()], after
     measured = unit(rest)
     return None if measured is None or value is None else Quantity(value, *measured)
+
+
+def same_shorthand(reference: str, answer: str) -> tuple[bool | None, str] | None:
+    """For `10M`, `5 V` or `1990s` on one side and a quantity on the other: `10M` is 10 million where the other says so,
+    and else nobody knows what it may be. None where this rule does not apply."""
+    texts = ungrouped(clean(reference)), ungrouped(clean(answer))
+    if len(decades := [text for text in texts if _DECADE.fullmatch(text)]) == 1:
+        other = texts[decades[0] == texts[0]]
+        return (None, "decade") if _LEADING.fullmatch(other) else None
+    for short, other in (texts, texts[::-1]):
+        found, known = _WITH_LETTER.fullmatch(short), quantity(other)
+        if not found or quantity(short) or known is None or (value := number(found[1])) is None:
+            continue
+        meant = value * _SHORT_SCALES.get(found[2], 0)
+        if meant and known.unit in ((), DOLLAR) and same_number(meant, known.value * known.factor):
+            return True, "shorthand"
+        if found[2] in _SCALE_OR_UNIT or (found[2].isupper() and same_number(value, known.value)):
+            return None, "shorthand"
+    return None
 
 
 def close(reference: Fraction, answer: Fraction, tolerance: Fraction) -> bool:

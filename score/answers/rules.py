@@ -6,10 +6,22 @@ True and False are decisions; None means that these rules cannot tell, and math-
 import re
 from fractions import Fraction
 
+from score.answers.boxes import is_ambiguous
 from score.answers.choices import same_choice
 from score.answers.dates import date, other_hours, same_date
 from score.answers.names import same_name
-from score.answers.quantities import DOLLAR, SCALES, WORDS, Quantity, close, number, quantity, same_quantity
+from score.answers.quantities import (
+    DOLLAR,
+    SCALES,
+    WORDS,
+    Quantity,
+    close,
+    number,
+    quantity,
+    same_quantity,
+    same_shorthand,
+)
+from score.answers.ranges import is_range, same_range
 from score.answers.text import clean, plain_text, same_text
 
 LONGEST = 2000  # characters; in longer answers only the text is compared
@@ -81,6 +93,8 @@ def equal_by_rule(reference: str, answer: str, question: str = "") -> tuple[bool
         return (True if reference.strip() == answer.strip() else None), "text"
     if same_text(reference, answer):
         return True, "text"
+    if is_ambiguous(clean(reference)) or is_ambiguous(clean(answer)):
+        return None, "boxes"
     chosen = same_choice(reference, answer, question)
     if chosen is not None:
         return chosen, "choice"
@@ -90,6 +104,9 @@ def equal_by_rule(reference: str, answer: str, question: str = "") -> tuple[bool
     expected, given = date(reference), date(answer)
     if expected and given and (expected[1] or given[1]):
         return same_date(expected, given), "date"
+    short = same_shorthand(reference, answer)
+    if short is not None:
+        return short
     left, right = quantity(reference), quantity(answer)
     if left is not None and right is not None:
         decision, rule = same_quantity(left, right, question)
@@ -109,4 +126,8 @@ def equal_by_rule(reference: str, answer: str, question: str = "") -> tuple[bool
     if other_hours(clean(reference), clean(answer)):
         return False, "hours"
     named = same_name(reference, answer, question)
-    return (True, named) if named is not None else (None, "undecided")
+    if named is not None:
+        return True, named
+    if is_range(reference) or is_range(answer):  # nothing for math-verify
+        return same_range(reference, answer), "range"
+    return None, "undecided"

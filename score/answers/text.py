@@ -4,6 +4,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from score.answers.boxes import boxed
+
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*\{([^{}]*)\}")
 _WRAPPED = re.compile(_WRAPPER.pattern.removesuffix(r"([^{}]*)\}") + r"(.*)\}", re.DOTALL)
 _ANNOUNCED = re.compile(r"\A(?:the\s+)?(?:final\s+)?answer\s*(?:is\b|:|=)\s*:?\**", re.IGNORECASE)
@@ -44,19 +46,6 @@ def with_backslashes(text: str) -> str:
     return _SWALLOWED.sub(lambda found: "\\" + _LETTER[found[0]], text)
 
 
-def unbox(text: str) -> str:
-    r"""The content of the last `\boxed{...}` (braces may nest), or the text itself."""
-    start = text.rfind("\\boxed{")
-    if start < 0:
-        return text
-    depth = 0
-    for position in range(start + 6, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
-        if depth == 0:
-            return text[start + 7 : position]
-    return text
-
-
 def _balanced(text: str) -> bool:
     depth = 0
     for character in text:
@@ -93,7 +82,8 @@ def clean(text: str) -> str:
     text = with_backslashes(unicodedata.normalize("NFKC", _with_scripts(text)))
     for form, plain in _MANGLED.items():
         text = text.replace(form, plain)
-    text = unbox(text)
+    content = boxed(text)
+    text = text if content is None else content
     text = _DELIMITERS.sub(" ", text) if not re.search(r"\\\\[\[(]", text) else text  # `\\[` breaks a matrix row
     text = re.sub(r",\\!\s*(?=\d)", ",", text)
     text = _ESCAPED.sub(lambda found: _SPACED.get(found[1], " "), text)

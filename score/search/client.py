@@ -43,9 +43,9 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _wait(state: RetryCallState) -> float:
-    """What the server asks for, else a jittered exponential back-off."""
+    """A jittered exponential back-off, and no less than the server asks for: some ask for 0 s and refuse again."""
     asked = getattr(state.outcome.exception() if state.outcome else None, "retry_after_s", None)
-    return asked if asked is not None else wait_random_exponential(multiplier=0.5, max=30)(state)
+    return max(asked or 0.0, wait_random_exponential(multiplier=0.5, max=30)(state))
 
 
 class SearchClient:

@@ -1,7 +1,8 @@
 """BM25 over a corpus on this machine: an index built once beside the corpus and memory-mapped from then on.
 
 `CORPUS.bm25/` holds bm25s's own files, `offsets.npy` (where each passage begins in the JSONL) and `manifest.json`,
-which says which corpus was indexed: a corpus that has changed is indexed again. Processes that start together build
+which says which corpus was indexed: a corpus that has changed is indexed again. A folder that holds anything else is
+never written over. Processes that start together build
 once: one holds the lock, the others wait for it. Passages are read from the corpus when they are asked for, so that a
 search process holds little more than the vocabulary; the postings are shared by all processes through the page cache.
 """
@@ -30,6 +31,7 @@ FORMAT = 2  # of our own files in the folder, and of the words in the index (tok
 PROGRESS_FROM_BYTES = 20_000_000
 SMALL = 20_000  # passages: up to here bm25s's own selection is quick enough
 MANIFEST, OFFSETS, COPY = "manifest.json", "offsets.npy", "passages.jsonl"
+BM25S_FILES = "*.index.*"
 
 
 def index_folder(corpus: Path, folder: Path | None = None) -> Path:
@@ -47,16 +49,36 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of an index of ours, of whatever version; None where there is none."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"format", "bm25s", "corpus"} <= found.keys() else None
+
+
+def _refuse_other_files(folder: Path) -> None:
+    """Raises `SettingsError` for a folder that building would empty of more than an index of ours."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir():
+        raise SettingsError(f"search.index: {folder} is no folder: name a folder of the index's own")
+    held = list(folder.iterdir())
+    own = {MANIFEST, OFFSETS, COPY} if _manifest(folder) else set()
+    others = sorted(path.name for path in held if path.name not in own and not (own and path.match(BM25S_FILES)))
+    if others:
+        listed = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        raise SettingsError(f"search.index: {folder} holds other files ({listed}): name a folder of the index's own")
+
+
 def _is_of(folder: Path, corpus: Path) -> bool:
     """Is the index in `folder` that of `corpus`, and of our versions? A file that was only touched or copied is
     recognised by its hash."""
     from bm25s import __version__
 
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    if manifest.get("format") != FORMAT or manifest.get("bm25s") != __version__:
+    manifest = _manifest(folder)
+    if manifest is None or manifest["format"] != FORMAT or manifest["bm25s"] != __version__:
         return False
     if manifest["state"] == (state := _file_state(corpus)):
         return True
@@ -74,8 +96,8 @@ def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def _build(corpus: Path, folder: Path) -> None:
-    """Index the corpus into `folder` in one step: until it is finished, the folder does not exist. Raises `DataError`
-    for a row without text."""
+    """Index the corpus into `folder` in one step: until it is finished, the folder is as it was. Raises `DataError` for
+    a row without text."""
     import bm25s
     import numpy
 
@@ -121,19 +143,25 @@ def _build(corpus: Path, folder: Path) -> None:
     if _file_state(corpus) != state:
         raise DataError(f"{corpus} was changed while it was indexed: start again when it is complete")
     _write_manifest(building, manifest)
-    shutil.rmtree(folder, ignore_errors=True)
+    # Away in one step as well: what is left of an index half deleted would be a folder of other files.
+    outdated = folder.with_name(folder.name + ".outdated")
+    shutil.rmtree(outdated, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, outdated)
     os.replace(building, folder)
+    shutil.rmtree(outdated, ignore_errors=True)
 
 
 def ensure_index(corpus: Path, folder: Path | None = None) -> Path:
     """The folder of the corpus's index, built where it is missing or of another corpus. Raises `SettingsError` for a
-    corpus that does not exist, `DataError` for one that cannot be indexed."""
+    corpus that does not exist or a folder that holds other files, `DataError` for a corpus that cannot be indexed."""
     if not corpus.is_file():
         raise SettingsError(f"search.corpus: {corpus} does not exist (looked from {Path.cwd()})")
     folder = index_folder(corpus, folder)
     if _is_of(folder, corpus):
         return folder
     try:
+        _refuse_other_files(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not _is_of(folder, corpus):  # another process may have built it meanwhile

@@ -8,6 +8,7 @@ import sys
 from itertools import cycle
 from pathlib import Path
 
+import pandas
 import pytest
 from registry import ORDER, Benchmark, find, is_benchmark, names, suite
 from sources import benchmark_hash, load_benchmark, task_file
@@ -86,6 +87,28 @@ def test_a_reference_that_looks_missing_is_one_and_an_empty_one_is_left_out(tmp_
     tasks, problems, _ = load_benchmark(find("bamboogle"), tmp_path)
     assert [task.true_answer for task in tasks] == ["None", "NA"]
     assert len(problems) == 1 and "bamboogle.csv:3: true_answer: the reference answer is empty" in str(problems[0])
+
+
+def test_a_list_of_accepted_answers_is_read_from_a_csv(tmp_path: Path) -> None:
+    names = ["New York", 'the "Big Apple"', "it's NYC"]
+    cells = [
+        json.dumps(names),
+        str(names),
+        "['a',]",
+        "[1, 2]",
+        "[3,\\infty)",
+        "[sic] he said",
+        "['a' 'b']",
+        "['\\x']",
+        "[]",
+    ]
+    rows = [{"id": str(n), "question": "Where?", "golden_answers": cell} for n, cell in enumerate(cells)]
+    pandas.DataFrame(rows).to_csv(tmp_path / "musique.csv", index=False)
+    tasks, problems, _ = load_benchmark(find("musique"), tmp_path)
+    assert [task.references for task in tasks] == [names, names, ["a"], *([cell] for cell in cells[3:6])]
+    numpys, escape, empty = map(str, problems)
+    assert "musique.csv:7: the answers are no list that can be read (['a' 'b']): write them as JSON" in numpys
+    assert "musique.csv:8: the answers are no list" in escape and "csv:9: the reference answer is empty" in empty
 
 
 def test_a_gated_benchmark_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:

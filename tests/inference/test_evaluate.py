@@ -85,3 +85,39 @@ def test_an_empty_or_foreign_result_file_stops(tmp_path: Path) -> None:
         cwd=ROOT / "inference", capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert ran.returncode == 2 and "holds no result" in ran.stderr
+
+
+def evaluate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`evaluate.py` on one run, `bc`, whose only answer is right."""
+    (folder / "bc.jsonl").write_text(json.dumps(row(1, "4")) + "\n")
+    (folder / "config.yaml").write_text(f"concurrency: 4\noutput: {folder / 'output'}\n")
+    return subprocess.run(
+        [sys.executable, "evaluate.py", "--config", f"{folder}/config.yaml", "--results", f"bc={folder}/bc.jsonl", *arguments],
+        cwd=ROOT / "inference", capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_a_run_is_not_lost_to_a_suite_of_its_name(tmp_path: Path) -> None:
+    ran = evaluate(tmp_path, "--suite", "math", "--name", "bc", "--score-only")
+    assert ran.returncode == 2 and "two runs are called 'bc'" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--json", "{folder}"], "cannot be written: it is a folder"),
+        (["--latex", "{folder}/bc.jsonl/t.tex"], "cannot be written"),
+        (["--note", "seed"], "--note seed: expected KEY=VALUE"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_work(tmp_path: Path, arguments: list[str], said: str) -> None:
+    ran = evaluate(tmp_path, *(argument.format(folder=tmp_path) for argument in arguments))
+    assert ran.returncode == 2 and said in ran.stderr and "Traceback" not in ran.stderr
+    assert not (tmp_path / "bc.scores.jsonl").exists()
+
+
+def test_figures_go_into_a_new_folder_with_notes_in_words(tmp_path: Path) -> None:
+    ran = evaluate(tmp_path, "--json", f"{tmp_path}/new/t.json", "--note", "day=2024-01-26", "--note", "seconds=1.5")
+    assert ran.returncode == 0, ran.stderr
+    report = json.loads((tmp_path / "new" / "t.json").read_text())
+    assert (report["day"], report["seconds"]) == ("2024-01-26", 1.5)

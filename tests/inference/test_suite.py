@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from styles import answer_in
 
 from score.miniature.student import make_student
 from score.miniature.world import write_world
@@ -167,6 +168,21 @@ def test_a_plain_chat_model_answers_in_one_turn_and_may_give_no_answer(tmp_path:
     rows, server = answers(tmp_path, replies, "--set", "style=chat")
     assert [row["gen_answer"] for row in rows] == ["1", None]
     assert len(server.asked) == 3 and rows[1]["messages"][1]["content"] == "I do not know."
+
+
+@pytest.mark.parametrize(
+    "reply, answer",
+    [
+        ("The area is \\boxed{12}.\nSo the side is \\boxed{3}.", "3"),
+        ("It is $x=\\boxed{2}$. Answer: 5", "2"),
+        ("The roots are $\\boxed{-1}$ and $\\boxed{3}$.", "-1, 3"),
+        ("Not \\boxed{3}, rather \\boxed{2}", "\\boxed{3}, rather \\boxed{2}"),
+        ("**Answer:** 5", "5"),
+        ("\\boxed{}", None),
+    ],
+)
+def test_a_chat_models_answer_is_its_last_box_with_those_that_belong_to_it(reply: str, answer: str | None) -> None:
+    assert answer_in(reply) == answer
 
 
 def test_every_try_is_kept_and_the_first_one_is_the_row(tmp_path: Path) -> None:

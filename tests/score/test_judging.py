@@ -119,6 +119,8 @@ def test_without_a_model_the_undecidable_is_unscored() -> None:
         ('<think>Perhaps {"a": 1}, or', None),
         ('{"a": "two\nlines"}', {"a": "two\nlines"}),
         ('{"a": ', None),
+        ('The set {1,2} equals \\text{} {2,1}. {"a": true}', {"a": True}),
+        ('{"a": 1} or {"a": 2}', None),
         ("[1, 2]", None),
         ("", None),
     ],

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from tenacity import AsyncRetrying, Future, RetryCallState
 
 from score.errors import SettingsError, ToolError
 from score.search import Found, QueryTooLong, SearchClient, SearchSettings
+from score.search.backends.http import PassingFailure
+from score.search.client import _wait
 from tests.provider_server import Answer, ProviderServer
 
 KEYS = {"serper": "SERPER_API_KEY", "tavily": "TAVILY_API_KEY", "brave": "BRAVE_API_KEY"}
@@ -247,6 +250,19 @@ def test_braves_own_header_says_how_long_to_wait() -> None:
     began = time.monotonic()
     search("brave", [limit, Answer(TWO["brave"])], attempts=2)
     assert 1.0 <= time.monotonic() - began < 10
+
+
+def test_a_server_that_asks_for_no_wait_is_not_asked_again_at_once() -> None:
+    def waits(asked: float | None) -> list[float]:
+        state = RetryCallState(AsyncRetrying(), None, (), {})
+        state.attempt_number = 3
+        state.outcome = Future(3)
+        state.outcome.set_exception(PassingFailure("HTTP 429", asked))
+        return [_wait(state) for _ in range(200)]
+
+    for asked in (0.0, None):  # 0.0 also for a date that has passed
+        assert 0.8 < sum(waits(asked)) / 200 < 1.2  # half of the third back-off of 2 s
+    assert min(waits(1.5)) == 1.5
 
 
 def test_a_date_in_retry_after_is_understood() -> None:

@@ -125,6 +125,36 @@ def test_the_rest_of_a_killed_build_does_no_harm(tmp_path: Path) -> None:
     assert titles(LocalIndex(corpus), "play") == ["Faust"] and not unfinished.exists()
 
 
+def test_a_folder_that_holds_other_files_is_left_as_it_is(tmp_path: Path) -> None:
+    corpus = write(tmp_path / "c.jsonl", ROWS)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    for manifest in (None, "[]", '{"name": "an app of the web"}'):
+        if manifest is not None:
+            (mine / "manifest.json").write_text(manifest)
+        with pytest.raises(SettingsError, match=r"mine holds other files \(.*thesis.tex\): name a folder"):
+            LocalIndex(corpus, mine)
+        assert (mine / "thesis.tex").read_text() == "years of work" and not (tmp_path / "mine.lock").exists()
+    with pytest.raises(SettingsError, match="c.jsonl is no folder"):
+        LocalIndex(corpus, corpus)
+    assert corpus.is_file()
+
+
+def test_files_that_came_to_lie_in_the_index_outlive_its_corpus(tmp_path: Path) -> None:
+    corpus, folder = write(tmp_path / "c.jsonl", ROWS), tmp_path / "index"
+    folder.mkdir()
+    assert titles(LocalIndex(corpus, folder), "play") == ["Faust"]  # an empty folder may be filled
+    (folder / "thesis.tex").write_text("years of work")
+    assert titles(LocalIndex(corpus, folder), "play") == ["Faust"]
+    write(corpus, ROWS[1:])
+    with pytest.raises(SettingsError, match="holds other files"):
+        LocalIndex(corpus, folder)
+    (folder / "thesis.tex").unlink()
+    assert titles(LocalIndex(corpus, folder), "play") == []
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["index"]
+
+
 def test_processes_that_start_together_build_once(tmp_path: Path) -> None:
     corpus = tmp_path / "c.jsonl"
     write_corpus(corpus, 2000, 0)
