@@ -8,7 +8,8 @@ student, which data and which settings the run has. Where OUTPUT has a checkpoin
 whatever the student and the data are now: a change is refused, key by key, unless --accept-changes (ACCEPT_CHANGES=1
 in front of a launcher) says that it is meant; then it is written down. Not counted are the `trainer` section (how long,
 how often, on what), places of files, and the endpoints of judge and tools. Settings that would crown a wrong best
-checkpoint are refused, too, and rows that search where there is no search. `end` writes EXPORT.manifest.json with all that.
+checkpoint are refused, too, and rows that search where there is no search. `end` writes EXPORT.manifest.json with all
+that.
 """
 
 import hashlib
