@@ -21,8 +21,9 @@ Results = list[list[str]]  # for each step of a prefix, what its searches return
 Search = Callable[[str], Awaitable[str]]
 Tool = Callable[..., Awaitable[str]]
 Open = Callable[[Mapping[str, Tool]], Awaitable[Session]]
-MARK = "@@result"
-_MARK = MARK + " {}@@"
+EDGE = "@@"
+MARK = f"{EDGE}result"
+_MARK = f"{MARK} {{}}{EDGE}"
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,14 @@ class Difference:
 
 
 class RecordedSearch:
-    """`web_search` while a prefix runs, and the real one (None: there is no search) from then on."""
+    """`web_search` while a prefix runs, and the real one (None: there is no search) from then on. `unknown` counts the
+    calls for which no result was left: they got an empty text."""
 
     def __init__(self, live: Search | None):
         self.live = live
         self.results: deque[str] | None = deque()
         self.marked = False
-        self.calls = 0
+        self.calls = self.unknown = 0
 
     async def web_search(self, query: str) -> str:
         """Search the web for `query`; returns the results as text."""
@@ -58,7 +60,10 @@ class RecordedSearch:
         self.calls += 1
         if self.marked:
             return _MARK.format(self.calls)
-        return self.results.popleft() if self.results else ""
+        if self.results:
+            return self.results.popleft()
+        self.unknown += 1
+        return ""
 
 
 def split_prompt(messages: Sequence[Message]) -> tuple[str, str | None, list[Step]]:
@@ -127,7 +132,7 @@ async def recorded_results(session: Session, search: RecordedSearch, step: Step)
     finally:
         await copy.close()
     calls, recorded = search.calls, step.observation.strip()
-    if _silent(printed) and (calls == 1 or calls == _bare_calls(step.code)):
+    if silent(printed) and (calls == 1 or calls == _bare_calls(step.code)):
         # The original release's search prints its results itself; of several, none of which is kept, all stand first.
         return [recorded, *[""] * (calls - 1)]
     pattern = re.escape(printed)
@@ -157,8 +162,9 @@ def as_recorded(printed: str, step: Step, results: Sequence[str]) -> bool:
         return True
     if recorded.startswith("Error: "):
         return printed.rpartition("\n")[2].endswith(f": {recorded.removeprefix('Error: ')}")
-    return _silent(printed) and recorded in ("Execution successful, no output.", "\n".join(results).strip())
+    return silent(printed) and recorded in ("Execution successful, no output.", "\n".join(results).strip())
 
 
-def _silent(printed: str) -> bool:
+def silent(printed: str) -> bool:
+    """Is this what a step that prints nothing leaves?"""
     return printed in ("", NOTHING_PRINTED.strip())
