@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from score.dialogue import OBSERVATION, Message, parse_student
 from score.errors import DataError
 from score.interpreter import NOTHING_PRINTED, Session
+from score.tools import run_code
 from score.trajectory import Step
 
 SEARCH = "web_search"
@@ -96,7 +97,7 @@ async def replay(open_session: Open, live: Mapping[str, Search], prefix: Prefix)
     """Run a prefix in a new session. It stops at the first step that prints something else than recorded. Where
     `prefix.results` is None, steps that search are run once more to find the results in the record.
 
-    Raises `InterpreterError`.
+    Raises `InterpreterError`, and `ToolError` if a tool's back end failed.
     """
     searched = any(SEARCH in step.code for step in prefix.steps)
     search = RecordedSearch(live.get(SEARCH))
@@ -112,7 +113,7 @@ async def replay(open_session: Open, live: Mapping[str, Search], prefix: Prefix)
             if not step.code.strip():
                 continue
             search.results, search.marked = deque(results), False
-            printed = (await done.session.run(step.code)).observation.strip()
+            printed = (await run_code(done.session, step.code)).observation.strip()
             if not as_recorded(printed, step, results):
                 done.difference = Difference(number + 1, step.observation.strip(), printed)
                 break
