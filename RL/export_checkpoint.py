@@ -38,7 +38,10 @@ def export(checkpoints: Path, output: Path, which: str = "last") -> Path:
     """Write the folder `output`, replacing it as a whole; returns the folder it was made from. `which`: last, best."""
     step = checkpoints / "best" if which == "best" else last_step(checkpoints)
     if not step.is_dir():
-        raise DataError(f"{step} does not exist: no step was both validated and saved (trainer.test_freq, save_freq)")
+        raise DataError(
+            f"{step} does not exist: no step was both saved and validated on rows of its own (trainer.save_freq, "
+            "test_freq; convert_parquet.py says how many rows val.parquet has)"
+        )
     source = step / "actor" / "huggingface"
     if not source.is_dir():
         raise DataError(f"{source} does not exist: the checkpoint is not one of verl's FSDP engine")

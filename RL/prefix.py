@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from score.dialogue import OBSERVATION, Message, parse_student
 from score.errors import DataError
 from score.interpreter import NOTHING_PRINTED, Session
+from score.tools import run_code
 from score.trajectory import Step
 
 SEARCH = "web_search"
@@ -21,8 +22,9 @@ Results = list[list[str]]  # for each step of a prefix, what its searches return
 Search = Callable[[str], Awaitable[str]]
 Tool = Callable[..., Awaitable[str]]
 Open = Callable[[Mapping[str, Tool]], Awaitable[Session]]
-MARK = "@@result"
-_MARK = MARK + " {}@@"
+EDGE = "@@"
+MARK = f"{EDGE}result"
+_MARK = f"{MARK} {{}}{EDGE}"
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,14 @@ class Difference:
 
 
 class RecordedSearch:
-    """`web_search` while a prefix runs, and the real one (None: there is no search) from then on."""
+    """`web_search` while a prefix runs, and the real one (None: there is no search) from then on. `unknown` counts the
+    calls for which no result was left: they got an empty text."""
 
     def __init__(self, live: Search | None):
         self.live = live
         self.results: deque[str] | None = deque()
         self.marked = False
-        self.calls = 0
+        self.calls = self.unknown = 0
 
     async def web_search(self, query: str) -> str:
         """Search the web for `query`; returns the results as text."""
@@ -58,7 +61,10 @@ class RecordedSearch:
         self.calls += 1
         if self.marked:
             return _MARK.format(self.calls)
-        return self.results.popleft() if self.results else ""
+        if self.results:
+            return self.results.popleft()
+        self.unknown += 1
+        return ""
 
 
 def split_prompt(messages: Sequence[Message]) -> tuple[str, str | None, list[Step]]:
@@ -91,7 +97,7 @@ async def replay(open_session: Open, live: Mapping[str, Search], prefix: Prefix)
     """Run a prefix in a new session. It stops at the first step that prints something else than recorded. Where
     `prefix.results` is None, steps that search are run once more to find the results in the record.
 
-    Raises `InterpreterError`.
+    Raises `InterpreterError`, and `ToolError` if a tool's back end failed.
     """
     searched = any(SEARCH in step.code for step in prefix.steps)
     search = RecordedSearch(live.get(SEARCH))
@@ -107,7 +113,7 @@ async def replay(open_session: Open, live: Mapping[str, Search], prefix: Prefix)
             if not step.code.strip():
                 continue
             search.results, search.marked = deque(results), False
-            printed = (await done.session.run(step.code)).observation.strip()
+            printed = (await run_code(done.session, step.code)).observation.strip()
             if not as_recorded(printed, step, results):
                 done.difference = Difference(number + 1, step.observation.strip(), printed)
                 break
@@ -127,7 +133,7 @@ async def recorded_results(session: Session, search: RecordedSearch, step: Step)
     finally:
         await copy.close()
     calls, recorded = search.calls, step.observation.strip()
-    if _silent(printed) and (calls == 1 or calls == _bare_calls(step.code)):
+    if silent(printed) and (calls == 1 or calls == _bare_calls(step.code)):
         # The original release's search prints its results itself; of several, none of which is kept, all stand first.
         return [recorded, *[""] * (calls - 1)]
     pattern = re.escape(printed)
@@ -157,8 +163,9 @@ def as_recorded(printed: str, step: Step, results: Sequence[str]) -> bool:
         return True
     if recorded.startswith("Error: "):
         return printed.rpartition("\n")[2].endswith(f": {recorded.removeprefix('Error: ')}")
-    return _silent(printed) and recorded in ("Execution successful, no output.", "\n".join(results).strip())
+    return silent(printed) and recorded in ("Execution successful, no output.", "\n".join(results).strip())
 
 
-def _silent(printed: str) -> bool:
+def silent(printed: str) -> bool:
+    """Is this what a step that prints nothing leaves?"""
     return printed in ("", NOTHING_PRINTED.strip())

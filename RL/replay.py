@@ -11,7 +11,8 @@
 - verl polls every 2 s, which on a small model is longer than the step: `poll_interval` is a setting.
 
 - The checkpoint with the best validation accuracy is kept under `best`, whatever verl deletes. A validation with more
-  unscored rows than the limit is none: those that a rule decides are mostly right.
+  unscored rows than the limit is none: those that a rule decides are mostly right. Neither is one by a training row,
+  which `convert_parquet.py` writes where there is no other.
 
 `trainer.v1.sampler.sampler_kwargs` may hold `poll_interval`, `unscored_limit`, `filter_groups`, `train_batch_size`,
 `checkpoints`, `credit`.
@@ -246,7 +247,11 @@ class ScoreReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         infos = [info for info in infos if not info["prefix_differs"]]
         correct = [info["final_correct"] for info in infos if info["final_correct"] is not None]
         unscored = 1 - len(correct) / max(1, len(infos))
-        if not correct or unscored > self.unscored_limit:
+        if any(info.get("of_training") for info in infos):
+            _log.warning(
+                "step %d cannot become the best: val.parquet holds a row of training, for want of others", step
+            )
+        elif not correct or unscored > self.unscored_limit:
             _log.warning("step %d cannot become the best: %.0f %% of its validation is unscored", step, 100 * unscored)
         elif self.checkpoints is not None:
             keep_best(self.checkpoints, step, float(np.mean(correct)))

@@ -3,13 +3,20 @@
     cd RL && python reward_cli.py rollouts.jsonl                           # no judge: open questions stay unscored
     cd RL && python reward_cli.py rollouts.jsonl --config configs/RL.yaml  # with endpoints.reward as the judge
 
-Rows: {"question", "prefix", "chosen_step", "rejected_step", "ground_truth", "rollout"}. `prefix` and `rollout` are
-lists of messages {"role": "assistant" | "user", "content"} in the student's format, or such messages as one text, each
-behind "assistant: " or "user: "; a prefix is pairs of a reply and its observation, or empty. Steps are turns of the
-student or bare code, empty without a key step. `ground_truth` is a text or a list. The rollout's code is run after the
-prefix's; a search gets what the message after it recorded of its results, and a rollout that depends on more than that
-is unscored. For each row, in order, one line is printed: {"reward", "tier", "layer", "key_step_hit", "unscored",
-"reason"}. A malformed row has `tier` "malformed", and the exit code is 3.
+Rows: {"question", "prefix", "chosen_step", "chosen_step_obs", "rejected_step", "rejected_step_obs", "ground_truth",
+"rollout"}. `prefix` and `rollout` are lists of messages {"role": "assistant" | "user", "content"} in the student's
+format, or such messages as one text, each behind "assistant: " or "user: "; a prefix is pairs of a reply and its
+observation, or empty. Steps are turns of the student or bare code, empty without a key step. `ground_truth` is a text
+or a list.
+
+Steps are compared by running them, those that search by what they printed: `chosen_step_obs` and `rejected_step_obs`
+are the recorded prints of the two, and where one is missing it stays undecided whether a rollout that searches does the
+same. The rollout's code is run after the prefix's; a search gets what the message after it recorded of its results, and
+from its first search on a rollout has to print what its record says: one that depends on results that are not recorded
+is unscored.
+
+For each row, in order, one line is printed: {"reward", "tier", "layer", "key_step_hit", "unscored", "reason"}. A
+malformed row has `tier` "malformed", and the exit code is 3.
 """
 
 import asyncio
@@ -56,7 +63,9 @@ class Row(BaseModel):
     question: str
     prefix: list[Turn] = []
     chosen_step: str = ""
+    chosen_step_obs: str = ""
     rejected_step: str = ""
+    rejected_step_obs: str = ""
     ground_truth: list[str] = Field(min_length=1)
     rollout: list[Turn]
 
@@ -76,6 +85,11 @@ class Row(BaseModel):
         if isinstance(value, str) and value.strip() and not re.search(r"<(?:code|first_thought)>", value):
             return f"<thought></thought><code>{value}</code>"
         return value or ""
+
+    @field_validator("chosen_step_obs", "rejected_step_obs", mode="before")
+    @classmethod
+    def _printed(cls, value: object) -> object:
+        return value.removeprefix("Observation: ") if isinstance(value, str) else value or ""
 
     @field_validator("ground_truth", mode="before")
     @classmethod
@@ -131,18 +145,25 @@ class Measure:
 
     async def _info(self, number: int, row: Row) -> dict[str, Any]:
         """The row as verl would hand it over: the rollout run again, and its first turn compared."""
-        from prefix import Prefix, split_prompt
+        from prefix import Prefix, RecordedSearch, split_prompt
         from reward.keyturn import key_turn_of
+        from reward.sameness import UNDECIDED
 
         messages = [Turn(role="user", content=row.question), *row.prefix]
         _, plan, steps = split_prompt([{"role": turn.role, "content": turn.content} for turn in messages])
         info: dict[str, Any] = {"question": row.question, "references": row.ground_truth, **row.model_dump()}
         key = key_turn_of(info)
+        search = RecordedSearch(None)
+        _searching.set(search)
         async with self.bench.place(str(number), Prefix(steps)) as place:
-            episode = await _run_again(place, row, plan, steps)
+            episode = await _run_again(place, search, row, plan, steps)
             if key.is_there and episode["turns"]:
-                compared = await key.compare(episode["turns"][0], place.key_effect, place.key_effect)
-                episode["key"] = asdict(compared)
+                search.results, search.marked = deque(), False
+                found = await key.compare(episode["turns"][0], place.key_effect, place.key_effect)
+                episode["key"] = asdict(found)
+                if search.unknown:  # a function of the prefix searched: what the steps then do is not known
+                    by_running = [name for name, same in episode["key"].items() if same["layer"] == "execution"]
+                    episode["key"] |= dict.fromkeys(by_running, asdict(UNDECIDED))
             if place.difference is not None:
                 raise DataError(f"the prefix printed something else than recorded: {place.difference}")
         return info | {"episode": episode}
@@ -152,17 +173,19 @@ class Measure:
         await self.scorer.close()
 
 
-async def _run_again(place: Any, row: Row, plan: str | None, steps: Any) -> dict[str, Any]:
-    """The rollout's turns as `agent_loop.Turn`s, and what it handed in."""
-    from prefix import SEARCH, RecordedSearch
+async def _run_again(
+    place: Any, search: "RecordedSearch", row: Row, plan: str | None, steps: "list[Step]"
+) -> dict[str, Any]:
+    """The rollout's turns as `agent_loop.Turn`s, and what it handed in. Raises `DataError` where that depends on what a
+    search found and the rollout does not record."""
+    from prefix import SEARCH
 
     from score.dialogue import AFTER_PLAN, OBSERVATION
     from score.episode import Episode
     from score.tools import run_code
 
     episode = Episode(row.question, 10**6, plan, list(steps))
-    search = RecordedSearch(None)
-    _searching.set(search)
+    searches = any(SEARCH in step.code for step in steps)
     turns: list[dict[str, Any]] = []
     for index, message in enumerate(row.rollout):
         if message.role != "assistant":
@@ -174,8 +197,9 @@ async def _run_again(place: Any, row: Row, plan: str | None, steps: Any) -> dict
         result = None
         if step.code.strip():
             session = await place.session()
-            following = [turn.content for turn in row.rollout[index + 1 : index + 2] if turn.role == "user"]
-            if SEARCH in step.code:
+            searches = searches or SEARCH in step.code  # from here on, as a step may define a function that searches
+            if searches:
+                following = [turn.content for turn in row.rollout[index + 1 : index + 2] if turn.role == "user"]
                 recorded = following[0].removeprefix(OBSERVATION) if following else None
                 result = await _run_search(session, search, step, recorded)
             else:
@@ -188,31 +212,34 @@ async def _run_again(place: Any, row: Row, plan: str | None, steps: Any) -> dict
 
 
 async def _run_search(session: "Session", search: "RecordedSearch", step: "Step", recorded: str | None) -> "StepResult":
-    """Run a step that searches; what it printed is what its record says. Raises `DataError` where what it does depends
-    on results that are not recorded."""
-    from prefix import MARK, as_recorded, recorded_results
+    """Run a step that may search: a search finds what the step's record tells of its result, and a mark where it tells
+    nothing. Raises `DataError` where the step then does something else than recorded, fails without a record, or hands
+    in a mark."""
+    from prefix import EDGE, MARK, as_recorded, recorded_results, silent
 
     from score.tools import run_code
 
-    search.marked = True  # the record of a step that hands in an answer is that answer, and says nothing of results
+    step = step.model_copy(update={"observation": recorded or ""})
+    search.marked, search.calls = True, 0
     copy = await session.fork()
     try:
         result = await run_code(copy, step.code)
     finally:
         await copy.close()
-    known = MARK not in (result.final_answer or "")
-    if result.final_answer is None and recorded is None:
-        known = result.status == "ok"
-    elif result.final_answer is None and recorded is not None:
-        step = step.model_copy(update={"observation": recorded})
-        results = await recorded_results(session, search, step)
-        search.results, search.marked = deque(results), False
+    results: list[str] = []
+    if result.final_answer is None:  # the record of a step that hands in an answer is that answer, and tells no results
+        if recorded is not None:
+            results = await recorded_results(session, search, step) if search.calls else []
+            search.results, search.marked = deque(MARK if silent(one.strip()) else one for one in results), False
         result = await run_code(session, step.code)
-        known = as_recorded((result.final_answer or result.observation).strip(), step, results)
-        result = replace(result, observation=recorded)
-    if not known:
-        raise DataError(f"what a search of this step found is not recorded: {step.code[:200]!r}")
-    return result
+    printed = (result.observation if result.final_answer is None else result.final_answer).strip()
+    known = result.status == "ok" if recorded is None else as_recorded(printed, step, results)
+    if not known or search.unknown or EDGE in (result.final_answer or ""):
+        raise DataError(
+            "what a search of this rollout found is not recorded, or this step prints something else than its record: "
+            f"{step.code[:200]!r}"
+        )
+    return result if recorded is None or result.final_answer is not None else replace(result, observation=recorded)
 
 
 async def score_all(path: Path, config: Path | None, overrides: list[str]) -> int:

@@ -1,6 +1,7 @@
 """Settings of the rollout's tools and of the reward; verl's own settings are Hydra's (`configs/score_grpo.yaml`)."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -35,10 +36,14 @@ class Reward(Strict):
 
 
 class RLSettings(Strict):
-    """What our agent loop and reward need beside verl's settings."""
+    """What our agent loop and reward need beside verl's settings. `without_search`: rows that search may be trained on
+    without a search back end."""
 
     endpoints: Endpoints = Endpoints()
     interpreter: InterpreterSettings = InterpreterSettings()
     search: SearchSettings = SearchSettings()
     limits: Limits = Limits()
     reward: Reward = Reward()
+    without_search: bool = False
+
+    operational: ClassVar[frozenset[str]] = frozenset({"without_search"})

@@ -8,13 +8,15 @@ student, which data and which settings the run has. Where OUTPUT has a checkpoin
 whatever the student and the data are now: a change is refused, key by key, unless --accept-changes (ACCEPT_CHANGES=1
 in front of a launcher) says that it is meant; then it is written down. Not counted are the `trainer` section (how long,
 how often, on what), places of files, and the endpoints of judge and tools. Settings that would crown a wrong best
-checkpoint are refused, too. `end` writes EXPORT.manifest.json with all that.
+checkpoint are refused, too, and rows that search where there is no search. `end` writes EXPORT.manifest.json with all
+that.
 """
 
 import hashlib
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,11 @@ from omegaconf import DictConfig, OmegaConf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from export_checkpoint import last_step
+from prefix import SEARCH, split_prompt
 from rl_settings import RLSettings
 
 from score import cli
+from score.dialogue import parse_student
 from score.errors import DataError, SettingsError
 from score.fingerprint import changes, fingerprint, refuse
 from score.llm import Endpoint
@@ -135,6 +139,43 @@ def check_best(config: DictConfig) -> None:
         )
 
 
+def searches(row: Mapping[str, Any]) -> bool:
+    """Did the prefix of a parquet row, or the teacher's step, search?"""
+    info = row["extra_info"]
+    if json.loads(info.get("searches") or "null"):
+        return True
+    dialogues = [row["prompt"], json.loads(info.get("key_prefix") or "[]")]
+    codes = [step.code for messages in dialogues if messages for step in split_prompt(messages)[2]]
+    return any(SEARCH in code for code in [*codes, parse_student(info["chosen_step"]).code or ""])
+
+
+def check_search(config: DictConfig) -> None:
+    """Raises `SettingsError` for rows that search where there is no search: all that their rollouts could learn is that
+    searching fails."""
+    import pyarrow.parquet as pq
+
+    place = config.reward.custom_reward_function.reward_kwargs.settings
+    settings = load_settings(RLSettings, place)
+    if settings.search.backend != "none" or settings.without_search:
+        return
+    for key in ("train_files", "val_files"):
+        files = config.data[key]
+        for file in [files] if isinstance(files, str) else files:
+            if "://" in file:
+                continue  # verl fetches it
+            with pq.ParquetFile(file) as parquet:
+                batches = parquet.iter_batches(1000, columns=["prompt", "extra_info"])
+                found = sum(searches(row) for batch in batches for row in batch.to_pylist())
+                total = parquet.metadata.num_rows
+            if found:
+                raise SettingsError(
+                    f"{found} of {total} rows of {file} call {SEARCH} in their prefix or in the teacher's step, but "
+                    f"search.backend is `none` in {place}: every search of a rollout would fail. Choose a back end "
+                    "(configs/tools.yaml lists them), convert rows that were made without search alone "
+                    "(convert_parquet.py --input), or say without_search: true there to train without search"
+                )
+
+
 def begin(output: Path, now: dict[str, Any], *, accept: bool) -> dict[str, dict[str, Any]]:
     """Write the manifest of a run's checkpoints; of a run that goes on from one, return what changed since. Raises
     `SettingsError` for changes that are not accepted, and writes nothing then."""
@@ -193,6 +234,7 @@ def main() -> int:
     check_judge(config)
     check_best(config)
     now = state(config)
+    check_search(config)
     changed = begin(arguments.output, now, accept=arguments.accept_changes)
     if changed:
         print(f"goes on although these changed: {', '.join(changed)}", file=sys.stderr)

@@ -49,7 +49,7 @@ class Place:
         self._session: asyncio.Future[Session] | None = None
 
     def session(self) -> "asyncio.Future[Session]":
-        """The session, in the state that the prefix leaves behind. Raises `InterpreterError`."""
+        """The session, in the state that the prefix leaves behind. Raises `InterpreterError` or `ToolError`."""
         if self._session is None:
             self._session = asyncio.ensure_future(self._bench._fork(self))
         return self._session
@@ -61,11 +61,12 @@ class Place:
 
     async def key_effect(self, code: str) -> Effect | None:
         """What `code` does where the key step was made; None where that prefix differs from its record.
-        Raises `InterpreterError`."""
+        Raises `InterpreterError` or `ToolError`, and keeps nothing then."""
         return await self._bench._effect(self._prompt.key, code)
 
     async def own_effect(self, before: Session, code: str) -> Effect:
-        """What `code` does from this rollout's own state `before`. Raises `InterpreterError`."""
+        """What `code` does from this rollout's own state `before`. Raises `InterpreterError` or
+        `ToolError`."""
         return await effect(before, await variables(before), code)
 
 

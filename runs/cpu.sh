@@ -75,7 +75,7 @@ stage sft_train sft_in_regime
 rl_format() { (cd MPS && python format/SCoRe_RL_convert.py --config ../configs/miniature/format.yaml $(share)); }
 rl_train() {
   expert
-  bash RL/SCoRe_Script/train_miniature.sh standard "$SEED" 2>&1 | python -u -m score.trainer_log "$RUN/log/train_rl.log" "training rl (steps)"
+  RUN_NAME= bash RL/SCoRe_Script/train_miniature.sh standard "$SEED" 2>&1 | python -u -m score.trainer_log "$RUN/log/train_rl.log" "training rl (steps)"
 }
 stage rl_format rl_format
 stage rl_train rl_train

@@ -140,7 +140,7 @@ def jobs(plan: Plan, regime: str, seed: int, arms: Collection[str] = ARMS) -> It
 
     def rl(arm: str, steps: int) -> str:
         return (
-            f"NAME={plan.name}_{arm} STEPS={steps} TEST_FREQ={plan.validate_every} SAVE_FREQ={plan.validate_every} "
+            f"RUN_NAME={plan.name}_{arm} STEPS={steps} TEST_FREQ={plan.validate_every} SAVE_FREQ={plan.validate_every} "
             f"CREDIT={CREDIT} bash RL/SCoRe_Script/train_miniature.sh {arm} {seed} trainer.val_before_train=true"
         )
 

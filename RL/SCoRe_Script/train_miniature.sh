@@ -6,18 +6,18 @@
 #
 # MODE: standard (default), long_horizon, sparse_reward, long_horizon_sparse, no_avoid. It needs the SFT student and
 # data/mps_rl.json of runs/cpu.sh with that seed and regime (demo, easy, hard or quick), and leaves rl_MODE/ beside them (rl/ for
-# standard): the student, and metrics.jsonl with a line per step. NAME=name leaves rl_name/ instead, for the same mode
-# under other settings. The same command goes on where a killed run stopped; FRESH=1 starts over.
+# standard): the student, and metrics.jsonl with a line per step. RUN_NAME=name leaves rl_name/ instead, for the
+# same mode under other settings. The same command goes on where a killed run stopped; FRESH=1 starts over.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source runs/miniature.sh
 MODE=${1:-standard}
 run_folder "${REGIME:-demo}" "${2:-${SEED:-0}}"
 shift $(($# < 2 ? $# : 2))
-suffix=${NAME:-$MODE}
+suffix=${RUN_NAME:-$MODE}
 [ "$suffix" = standard ] && suffix= || suffix=_$suffix
 export DATA=$RUN/data/rl$suffix OUTPUT=$RUN/rl_training$suffix EXPORT=$RUN/rl$suffix
-unset NAME
+unset RUN_NAME
 hold 8 "rl$suffix"
 [ "${FRESH:-}" != 1 ] || rm -rf "$DATA" "$OUTPUT" "$EXPORT"
 

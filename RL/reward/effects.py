@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from score.interpreter import STOPPED, Session
+from score.tools import run_code
 
 _SECONDS = 5.0  # for looking at the variables, whatever a step may take
 _MARK = "score-variables:"
@@ -40,10 +41,11 @@ async def variables(session: Session) -> Variables | None:
 
 
 async def effect(before: Session, known: Variables | None, code: str) -> Effect:
-    """Run `code` in a fork of `before`, whose variables are `known`. Raises `InterpreterError`."""
+    """Run `code` in a fork of `before`, whose variables are `known`. Raises `InterpreterError`, and `ToolError`
+    if a tool's back end failed."""
     copy = await before.fork()
     try:
-        result = await copy.run(code)
+        result = await run_code(copy, code)
         stopped = result.status in STOPPED  # without snapshots there is no state left to look at
         after = await _look(copy) if known is not None and not stopped else None
     finally:

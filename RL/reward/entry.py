@@ -171,6 +171,7 @@ async def compute_score(
         "key_step_hit": None if hit is None else float(hit),
         "key_turn": float(extra_info.get("key_turn") or 0),
         "key_reward": made.key_reward if made else None,
+        "of_training": float(extra_info.get("split") == "train"),
         "answered": float(episode["answer"] is not None),
         "generated_tokens": float(episode["generated_tokens"]),
         "turns": float(len(episode["turns"])),

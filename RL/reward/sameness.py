@@ -178,11 +178,13 @@ def same_code(ours: KeyStep, theirs: KeyStep) -> Sameness:
 
 def same_step(ours: KeyStep, theirs: KeyStep, effects: tuple[Effect, Effect] | None = None) -> Sameness:
     """Compare a rollout's turn with a recorded one. `effects` are what both do from the same prefix; without them only
-    the recorded observations are compared."""
+    the recorded observations are compared, where there are both."""
     by_code = same_code(ours, theirs)
     if by_code.same is not None or parse_student(ours.turn).code is None:
         return by_code
     if effects is None:
+        if not (ours.observation.strip() and theirs.observation.strip()):
+            return UNDECIDED  # no record: a step that prints nothing has one that says so
         effects = Effect("", ours.observation, None), Effect("", theirs.observation, None)
     searched = all(SEARCH in (parse_student(step.turn).code or "") for step in (ours, theirs))
     return same_effect(*effects, searched=searched)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from agent_loop import Rollout
+from prefix import Prefix
 from replay import metrics_of
 from rl_settings import Limits, RLSettings
 from turns import Turns
@@ -83,6 +84,19 @@ def rollouts(
             await bench.close()
 
     return asyncio.run(run())
+
+
+async def rollout(tokenizer: Any, bench: Workbench, script: list[str], info: Any = None) -> Any:
+    """The episode of one rollout of the question on this bench."""
+    verl = SimpleNamespace(response_length=200, prompt_length=400, multi_turn=SimpleNamespace(max_assistant_turns=8))
+    loop = SimpleNamespace(
+        settings=settings(),
+        workbench=bench,
+        turns=Turns(tokenizer),
+        rollout_config=verl,
+        server_manager=Scripted(tokenizer, script),
+    )
+    return (await Rollout(loop, {}, QUESTION, "prompt", info).run()).extra_fields["episode"]  # type: ignore[arg-type]
 
 
 def one(tokenizer: Any, messages: list[Any], script: list[str], **more: Any) -> Any:
@@ -306,6 +320,51 @@ def test_a_tool_that_breaks_leaves_the_rollout_unscored_and_misuse_does_not(toke
     assert misused.extra_fields["episode"]["unscored"] is None
 
 
+class BreaksAt:
+    """A tool whose back end answers all calls but one."""
+
+    def __init__(self, broken: int):
+        self.calls, self.broken = 0, broken
+
+    async def __call__(self, n: int) -> str:
+        self.calls += 1
+        if self.calls == self.broken:
+            raise ConnectionError("the back end is down")
+        return f"n is {n}"
+
+
+@pytest.mark.parametrize("broken", [2, 3, 4], ids=["the rollout's step", "the teacher's step", "the old mistake"])
+def test_a_tool_that_breaks_while_steps_are_compared_leaves_the_rollout_unscored(tokenizer: Any, broken: int) -> None:
+    """It says nothing of the steps, and the prompt's next rollout is compared anew."""
+    key = {"chosen_step": "<code>r = plain(1)\nprint(r)</code>", "rejected_step": "<code>print(plain(2))</code>"}
+    script = ["<thought>t</thought><code>print(plain(1))</code>", ANSWER.replace("(a)", "(1)")]
+    tools = [FunctionTool("plain", BreaksAt(broken), schema("plain"), is_async=True)]
+
+    async def run() -> list[Any]:
+        bench = Workbench(settings(), as_functions(tools))
+        try:
+            async with bench.place("prompt", Prefix()):  # held, so that both rollouts share its state
+                return [await rollout(tokenizer, bench, script, info=key) for _ in range(2)]
+        finally:
+            await bench.close()
+
+    first, second = asyncio.run(run())
+    assert "back end is down" in first["unscored"] and first["key"] is None
+    assert second["unscored"] is None
+    assert (second["key"]["teacher"]["same"], second["key"]["mistake"]["same"]) == (True, False)
+
+
+def test_a_tool_that_breaks_in_a_prefix_is_no_difference_to_its_record(tokenizer: Any) -> None:
+    messages = [
+        *QUESTION,
+        {"role": "assistant", "content": "<thought>t</thought><code>print(plain(1))</code>"},
+        {"role": "user", "content": "Observation: n is 1"},
+    ]
+    tools = [FunctionTool("plain", BreaksAt(1), schema("plain"), is_async=True)]
+    episode = one(tokenizer, messages, [ANSWER.replace("(a)", "(1)")], tools=tools).extra_fields["episode"]
+    assert "back end is down" in episode["unscored"] and not episode["prefix_differs"]
+
+
 def test_an_interpreter_that_is_gone_leaves_the_rollout_unscored(tokenizer: Any) -> None:
     async def run() -> Any:
         bench = Workbench(settings())
@@ -313,18 +372,9 @@ def test_an_interpreter_that_is_gone_leaves_the_rollout_unscored(tokenizer: Any)
         bench._started = asyncio.get_running_loop().create_future()
         bench._started.set_result(bench._interpreter)
         bench._interpreter.close()
-        loop = SimpleNamespace(
-            settings=settings(),
-            workbench=bench,
-            turns=Turns(tokenizer),
-            rollout_config=SimpleNamespace(
-                response_length=200, prompt_length=400, multi_turn=SimpleNamespace(max_assistant_turns=8)
-            ),
-            server_manager=Scripted(tokenizer, [PLAN, STEP]),
-        )
-        return await Rollout(loop, {}, QUESTION, "prompt").run()  # type: ignore[arg-type]
+        return await rollout(tokenizer, bench, [PLAN, STEP])
 
-    episode = asyncio.run(run()).extra_fields["episode"]
+    episode = asyncio.run(run())
     assert episode["unscored"].startswith("interpreter:") and episode["answer"] is None
 
 

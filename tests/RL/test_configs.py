@@ -175,6 +175,7 @@ def test_a_launchers_dry_run_prints_the_config_with_variables_and_overrides() ->
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "BACKEND": "vllm", "LR": "1e-6", "LORA": "16", "KL": "0.01", "SEED": "7",
+        "RUN_NAME": "mine", "NAME": "laptop",  # WSL sets that one
     }  # fmt: skip
     done = subprocess.run(
         ["bash", "SCoRe_Script/run_qwen2.5-1.5b_one_gpu.sh", "--dry-run", "trainer.save_freq=11"],
@@ -185,6 +186,7 @@ def test_a_launchers_dry_run_prints_the_config_with_variables_and_overrides() ->
     rollout, actor = printed.actor_rollout_ref.rollout, printed.actor_rollout_ref.actor
     assert (rollout.name, actor.optim.lr, printed.actor_rollout_ref.model.lora_rank) == ("vllm", 1e-6, 16)
     assert (actor.use_kl_loss, actor.kl_loss_coef, printed.data.seed, printed.trainer.save_freq) == (True, 0.01, 7, 11)
+    assert printed.trainer.experiment_name == "mine"
     assert not (RL / "output" / "qwen2.5-1.5b_one_gpu").exists()
 
 

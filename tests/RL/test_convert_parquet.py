@@ -84,6 +84,31 @@ def test_validation_tasks_are_whole_questions_and_cost_training_no_row(tmp_path:
     assert len(pd.read_parquet(tmp_path / "out" / "train.parquet")) == len(ROWS)
 
 
+def questions(folder: Path, split: str) -> list[str]:
+    return [prompt[0]["content"] for prompt in pd.read_parquet(folder / "out" / f"{split}.parquet")["prompt"]]
+
+
+def test_rows_beyond_validation_rows_are_trained_on_but_for_those_with_a_question_of_validation(tmp_path: Path) -> None:
+    rows = [row(number, key_step=key_step) for number in range(40) for key_step in (True, False)]
+    done = convert(tmp_path, rows, "--set", "validation_share=0.5", "--set", "validation_rows=7")
+    assert done.returncode == 0, done.stderr
+    trained, validated = questions(tmp_path, "train"), questions(tmp_path, "val")
+    assert len(validated) == 7 and not set(validated) & set(trained)
+    assert len(trained) == 80 - 7 - 1 and "1 left out: validation asks the question" in done.stdout
+    assert len((tmp_path / "out" / "left_out.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("share, stands_in", [("0", True), ("0.5", False)])
+def test_a_training_row_that_stands_in_for_validation_is_counted_and_marked(
+    tmp_path: Path, share: str, stands_in: bool
+) -> None:
+    done = convert(tmp_path, ROWS, "--set", f"validation_share={share}")
+    assert ("1 of training in place of a validation row" in done.stdout) is stands_in
+    infos = pd.read_parquet(tmp_path / "out" / "val.parquet")["extra_info"]
+    assert {info["split"] for info in infos} == ({"train"} if stands_in else {"val"})
+    assert (set(questions(tmp_path, "val")) <= set(questions(tmp_path, "train"))) is stands_in
+
+
 def test_questions_of_sft_and_of_validation_are_left_out_of_training(tmp_path: Path) -> None:
     said = [{"from": "human", "value": "Question  4"}, {"from": "gpt", "value": "<code>print(1)</code>"}]
     (tmp_path / "sft.json").write_text(json.dumps([{"conversations": said}]))

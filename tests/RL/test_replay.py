@@ -72,6 +72,16 @@ def test_a_validation_that_is_mostly_unscored_crowns_no_checkpoint(tmp_path: Pat
     assert best_weights(tmp_path) == "weights of step 10"
 
 
+def test_a_validation_by_a_training_row_crowns_no_checkpoint(tmp_path: Path) -> None:
+    buffer = ScoreReplayBuffer.__new__(ScoreReplayBuffer)
+    buffer.unscored_limit, buffer.checkpoints = 0.05, tmp_path
+    save_checkpoint(tmp_path, 2)
+    buffer._keep(2, [{"final_correct": 1.0, "prefix_differs": 0.0, "of_training": 1.0}])
+    assert not (tmp_path / "best").exists()
+    buffer._keep(2, [{"final_correct": 1.0, "prefix_differs": 0.0, "of_training": 0.0}])
+    assert best_weights(tmp_path) == "weights of step 2"
+
+
 def test_replaced_groups_cost_tokens_and_none_with_an_unscored_rollout_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

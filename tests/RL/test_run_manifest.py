@@ -2,10 +2,14 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from run_manifest import begin, check_best, check_judge, composed, end, state, student_of, weights
+from rl_rows import Row, Turn
+from run_manifest import begin, check_best, check_judge, check_search, composed, end, main, state, student_of, weights
+from verl_parquet import ParquetFile
 
 from score.errors import DataError, SettingsError
 
@@ -126,6 +130,56 @@ def test_a_best_checkpoint_by_a_part_of_validation_or_without_weights_is_refused
         check(without)
     for no_best in ("trainer.v1.sampler.sampler_kwargs.checkpoints=null", "trainer.test_freq=-1"):
         check(in_parts, without, no_best)
+
+
+def said(code: str, thought: str = "t") -> str:
+    return f"<thought>{thought}</thought><code>{code}</code>"
+
+
+SEARCHED = [Turn("assistant", said("print(web_search('x'))")), Turn("user", "Observation: A page")]
+ROWS = {
+    "a search in the prefix": ({"prompt": SEARCHED, "searches": [["A page"]]}, True),
+    "one that was not looked up": ({"prompt": SEARCHED}, True),
+    "the prefix of a long horizon": ({"key_prefix": [Turn("user", "q"), *SEARCHED]}, True),
+    "the teacher's step": ({"chosen": said("print(web_search('x'))"), "rejected": said("print(1)")}, True),
+    "the old mistake": ({"chosen": said("print(1)"), "rejected": said("print(web_search('x'))")}, False),
+    "words about searching": ({"chosen": said("print(1)", "web_search is not there"), "rejected": said("2")}, False),
+}
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("row, searches", ROWS.values(), ids=ROWS)
+def test_rows_that_search_are_refused_where_there_is_no_search(
+    run: Path, split: str, row: dict[str, Any], searches: bool
+) -> None:
+    for name in ("train", "val"):
+        with ParquetFile(run, name) as file:
+            file.write(Row(prompt=[Turn("user", "q")], gt_answer="1"))
+            if name == split:
+                file.write(Row(**{**row, "prompt": [Turn("user", "q"), *row.get("prompt", [])]}, gt_answer="1"))
+    config = composed("miniature_cpu", [f"data.{name}_files={run}/{name}.parquet" for name in ("train", "val")])
+    if not searches:
+        check_search(config)
+        return
+    with pytest.raises(SettingsError, match=f"1 of 2 rows of .*{split}.parquet call web_search .*backend is `none`"):
+        check_search(config)
+    for more in ("search: {backend: wikipedia}", "without_search: true"):
+        (run / "RL.yaml").write_text(more)
+        check_search(config)
+
+
+def test_a_run_on_rows_that_search_does_not_begin_without_a_search(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ParquetFile(run, "train") as file:
+        file.write(Row(prompt=[Turn("user", "q"), *SEARCHED], gt_answer="1"))
+    files = [f"data.{name}_files={run}/train.parquet" for name in ("train", "val")]
+    places = [f"actor_rollout_ref.model.path={run}/sft", f"trainer.default_local_dir={run}/new/checkpoints"]
+    arguments = ["begin", "--config-name", "miniature_cpu", "--output", str(run / "new"), *files, *places]
+    monkeypatch.setattr(sys, "argv", ["run_manifest.py", *arguments])
+    with pytest.raises(SettingsError, match="backend is `none`"):
+        main()
+    assert not (run / "new").exists()
+    (run / "RL.yaml").write_text("without_search: true")
+    assert main() == 0 and (run / "new" / "checkpoints.manifest.json").is_file()
 
 
 def test_more_steps_another_place_and_other_devices_are_no_change(

@@ -101,6 +101,13 @@ def test_each_rollout_reaches_its_tier(
         assert (made["score"], made["tier"], made["unscored"]) == (pytest.approx(reward), tier, 0.0)
 
 
+@pytest.mark.parametrize("split, of_training", [("train", 1.0), ("val", 0.0)])
+def test_the_best_checkpoint_is_told_which_rows_are_of_training(
+    split: str, of_training: float, settings_file: str
+) -> None:
+    assert scored(rollout("42", SAME, END, split=split), settings_file)["of_training"] == of_training
+
+
 @pytest.mark.parametrize(
     "info, expected",
     [

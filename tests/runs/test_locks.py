@@ -93,9 +93,12 @@ def test_a_fresh_road_deletes_nothing_that_somebody_writes_to(run: Path, lock: s
     assert (run / "rl_training" / "kept").exists()
 
 
-def test_fresh_rl_deletes_nothing_that_somebody_writes_to(run: Path) -> None:
-    with held(run, "rl") as holder:
-        ended = bash("bash RL/SCoRe_Script/train_miniature.sh standard 0", FRESH="1", SCORE_EXPERT_URL="http://none")
+@pytest.mark.parametrize("name", [{}, {"NAME": "laptop"}, {"RUN_NAME": "mine"}], ids=["", "WSL's", "our own"])
+def test_fresh_rl_deletes_nothing_that_somebody_writes_to(run: Path, name: dict[str, str]) -> None:
+    """WSL sets NAME to the computer's: it is no run's name."""
+    with held(run, "rl" + "_mine" * ("RUN_NAME" in name)) as holder:
+        command = "bash RL/SCoRe_Script/train_miniature.sh standard 0"
+        ended = bash(command, FRESH="1", SCORE_EXPERT_URL="http://none", **name)
     assert ended.returncode == 1 and f"{run} is being written by {holder} " in ended.stderr
     assert (run / "rl_training" / "kept").exists()
 

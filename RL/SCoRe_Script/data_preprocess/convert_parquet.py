@@ -10,7 +10,8 @@ for the limit or whose question SFT's file (`sft`) or `validation_tasks` holds; 
 `left_out.jsonl`. Malformed rows are named (exit code 3), and an empty
 result stops. Departure from the paper: `whole_question_share` of the rows with a key step start from the question
 without it, because RL from failed prefixes alone forgets how to start. Validation is a share of the rows, each from
-where its rollouts start, or with `validation_tasks` the whole questions of a task file, the same in every mode.
+where its rollouts start, or with `validation_tasks` the whole questions of a task file, the same in every mode. Where
+that leaves none a row of training stands in, since verl wants a file; launchers choose no best checkpoint by it.
 """
 
 import asyncio
@@ -42,6 +43,7 @@ from score.settings import Strict, load_settings  # noqa: E402
 from score.tasks import read_tasks  # noqa: E402
 
 Mode = Literal["standard", "long_horizon", "sparse_reward", "long_horizon_sparse", "no_avoid"]
+ASKED = "validation asks the question"
 DEFAULT = ROOT / "RL" / "configs" / "parquet.yaml"
 EXAMPLE = "cd RL && python SCoRe_Script/data_preprocess/convert_parquet.py --input ../MPS/output/math_mps_rl.json"
 
@@ -60,7 +62,7 @@ class ParquetSettings(Strict):
     max_prompt_length: int = Field(default=2048, gt=0)
     counted: float = Field(default=1.0, ge=0, le=1)
     validation_share: float = Field(default=0.02, ge=0, lt=1)
-    validation_rows: int | None = Field(default=None, gt=0, description="at most so many rows in val.parquet")
+    validation_rows: int | None = Field(default=None, gt=0, description="at most so many; further ones are trained on")
     validation_tasks: Path | None = Field(default=None, description="a task file, in place of a share of the rows")
     whole_question_share: float = Field(default=0.0, ge=0, le=1)
     check_prefixes: bool = True
@@ -110,7 +112,7 @@ class LeftOut:
 
 def taken(settings: ParquetSettings, validation: list[Row]) -> dict[bytes, str]:
     """Questions that training may not have, and why, by their fingerprints."""
-    found = {fingerprint(row.question): "validation asks the question" for row in validation}
+    found = {fingerprint(row.question): ASKED for row in validation}
     if settings.sft is not None and settings.sft.is_file():
         found |= {fingerprint(one.text): "SFT used the question" for one in read_questions([settings.sft])}
     elif settings.sft is not None:
@@ -245,22 +247,29 @@ def convert(settings: ParquetSettings) -> tuple[Counter[str], dict[str, Any]]:
         rows = limit.fitting(rows, left_out)
     settings.output.parent.mkdir(parents=True, exist_ok=True)
     shuffled = Shuffled(rows, settings.seed, settings.output.parent)
-    left_out.close()
     share = 0.0 if settings.validation_tasks else settings.validation_share
     first: Row | None = None
+    asked: str | None = None  # by the last row of validation
     with ParquetFile(settings.output, "train") as training, ParquetFile(settings.output, "val") as held_out:
         for row in shuffled:
-            if draw(row.question, "validation", settings.seed) >= share:
+            drawn = draw(row.question, "validation", settings.seed) < share
+            if drawn and held_out.rows != settings.validation_rows:
+                held_out.write(row)
+                asked = row.question
+            elif row.question == asked:  # a question's rows stand together
+                left_out.add(row, ASKED)
+            else:
                 training.write(row)
                 first = first or row
-            elif held_out.rows != settings.validation_rows:
-                held_out.write(row)
+        left_out.close()
         for row in questions:
             held_out.write(row)
         if first is None:
             raise DataError(f"{settings.input}: no row was left to train on ({dict(counts)})")
-        if not held_out.rows:
-            held_out.write(first)  # verl wants a validation file in any case
+        if not held_out.rows:  # verl wants a validation file in any case
+            held_out.split = training.split
+            held_out.write(first)
+            counts["of training in place of a validation row"] = 1
     counts["train rows"], counts["val rows"] = training.rows, held_out.rows
     if limit:
         print(limit.lengths.report())
