@@ -21,6 +21,8 @@ from score import cli
 from score.errors import DataError
 
 LORA = "lora_train_meta.json"  # verl's, in `actor`
+RECORD = "best.json"  # of the best checkpoint, in its folder: step and accuracy
+EXPORTED = "exported.json"  # in the exported folder: `which` checkpoint it is of, its step, and best's accuracy
 EXAMPLE = "cd RL && python export_checkpoint.py --checkpoints output/qwen2.5-7b/checkpoints --output output/SCoRe_RL"
 
 
@@ -56,9 +58,18 @@ def export(checkpoints: Path, output: Path, which: str = "last") -> Path:
     if (step / "actor" / LORA).is_file():
         merge_adapter(partial, json.loads((step / "actor" / LORA).read_text(encoding="utf-8")))
     check_names(partial)
+    (partial / EXPORTED).write_text(json.dumps({"which": which, **origin(step)}) + "\n", encoding="utf-8")
     shutil.rmtree(output, ignore_errors=True)
     partial.rename(output)
     return step
+
+
+def origin(checkpoint: Path) -> dict[str, Any]:
+    """The step of a checkpoint's folder, None where it does not say; of the best one also its accuracy."""
+    if (checkpoint / RECORD).is_file():
+        return dict(json.loads((checkpoint / RECORD).read_text(encoding="utf-8")))
+    number = checkpoint.resolve().name.removeprefix("global_step_")
+    return {"step": int(number) if number.isdecimal() else None}
 
 
 def merge_adapter(folder: Path, lora: dict[str, Any]) -> None:
@@ -130,7 +141,7 @@ def main() -> int:
     parser.add_argument("--which", choices=("last", "best"), default="last")
     arguments = parser.parse_args()
     step = export(arguments.checkpoints, arguments.output, arguments.which)
-    print(f"{arguments.output}: the student of {step.name}")
+    print(f"{arguments.output}: the student of step {origin(step)['step']} ({step.name})")
     return 0
 
 

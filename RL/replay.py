@@ -30,7 +30,7 @@ import numpy as np
 import torch
 import transfer_queue as tq
 from advantage import at_turn  # its module registers `score_grpo` in the one process that computes advantages
-from export_checkpoint import LORA
+from export_checkpoint import LORA, RECORD
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
@@ -40,7 +40,6 @@ from score.errors import JudgeError, ScoreError
 _log = logging.getLogger(__name__)
 TIERS = ("correct", "same_as_teacher", "new_way", "nothing")
 BY_KEY_STEP = ("same_as_teacher", "new_way")
-RECORD = "best.json"  # of the best checkpoint, in its folder: step and accuracy
 FIELDS = ["rm_scores", "response_mask", "extra_fields"]
 
 

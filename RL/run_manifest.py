@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from export_checkpoint import last_step
+from export_checkpoint import EXPORTED, last_step
 from prefix import SEARCH, split_prompt
 from rl_settings import RLSettings
 
@@ -202,7 +202,8 @@ def begin(output: Path, now: dict[str, Any], *, accept: bool) -> dict[str, dict[
 
 
 def end(output: Path, export: Path) -> Path:
-    """Write EXPORT.manifest.json of a run that is over; returns its path. Raises `DataError`."""
+    """Write EXPORT.manifest.json of a run that is over; returns its path. `steps` of its counts are the run's,
+    `exported` says which of them the student is of. Raises `DataError`."""
     began = read_manifest(output / "checkpoints")
     if not began:
         raise DataError(
@@ -215,7 +216,10 @@ def end(output: Path, export: Path) -> Path:
         "judge_calls": sum(row.get("judge_calls", 0) for row in rows),
         "seconds": sum(row.get("seconds", 0) for row in rows),
     }
-    return write_manifest(export, began["settings"], counts, student=weights(str(export)), changes=began["changes"])
+    exported = json.loads((export / EXPORTED).read_text(encoding="utf-8"))
+    return write_manifest(
+        export, began["settings"], counts, student=weights(str(export)), exported=exported, changes=began["changes"]
+    )
 
 
 def main() -> int:

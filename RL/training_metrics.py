@@ -67,8 +67,10 @@ def joined(log: Path) -> list[dict[str, Any]]:
         rows = [row for _, row in read_json_lines(path) if isinstance(row, dict)]  # a killed run may leave half a line
         if rows:  # what an earlier start did after this one's checkpoint is gone
             steps = {step: data for step, data in steps.items() if step <= rows[0]["step"]}
-        for row in rows:  # a start that validates first adds that to the step of its checkpoint
-            steps[row["step"]] = steps.get(row["step"], {}) | row["data"]
+        for row in rows:
+            # A start that validates first adds that to the step of its checkpoint; a step that was done again counts.
+            before = steps.get(row["step"], {}) if set(row["data"]).isdisjoint(PLAIN.values()) else {}
+            steps[row["step"]] = before | row["data"]
     if not steps:
         raise DataError(f"{log} holds no finished step of verl's `file` logger (trainer.logger has to name it)")
     return [line(step, steps[step]) for step in sorted(steps)]

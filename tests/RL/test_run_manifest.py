@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from export_checkpoint import export
+from replay import keep_best
 from rl_rows import Row, Turn
 from run_manifest import begin, check_best, check_judge, check_search, composed, end, main, state, student_of, weights
 from verl_parquet import ParquetFile
@@ -212,14 +214,27 @@ def test_missing_data_is_said_before_anything_starts(run: Path) -> None:
         start(run)
 
 
-def test_the_manifest_has_what_the_run_began_with_and_what_changed(run: Path) -> None:
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_the_manifest_has_what_the_run_began_with_what_changed_and_which_step_is_exported(
+    run: Path, which: str
+) -> None:
     start(run, "data.seed=7", accept=True)
-    student = run / "rl"
-    shutil.copytree(run / "sft", student)
+    student, checkpoints = run / "rl", run / "output" / "checkpoints"
+    for step in (12, 16):
+        shutil.copytree(run / "sft", checkpoints / f"global_step_{step}" / "actor" / "huggingface")
+    keep_best(checkpoints, 12, 0.6)
+    export(checkpoints, student, which)
     rows = [{"step": 0, "val_accuracy": 0.1}, {"step": 1, "generated_tokens": 50, "seconds": 2.5, "judge_calls": 1}]
     (student / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     manifest = json.loads(end(run / "output", student).read_text())
     assert manifest["counts"] == {"steps": 1, "generated_tokens": 50, "judge_calls": 1, "seconds": 2.5}
+    assert (
+        manifest["exported"]
+        == {
+            "last": {"which": "last", "step": 16},
+            "best": {"which": "best", "step": 12, "accuracy": 0.6},
+        }[which]
+    )
     assert manifest["settings"]["algorithm.score_grpo.negative_scale"] == 0.5
     assert manifest["settings"]["student"] == student_of(manifest["student"])
     assert manifest["changes"][0]["changed"] == {"data.seed": {"was": 42, "is": 7}}

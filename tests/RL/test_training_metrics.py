@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_metrics import VALIDATION, joined
+from training_metrics import LAYER, VALIDATION, joined
 
 from score.errors import DataError
 
@@ -25,6 +25,14 @@ def test_a_resumed_run_repeats_the_steps_after_its_checkpoint_and_the_later_ones
     write(tmp_path, 1, (1, {TOKENS: 10}), (2, {TOKENS: 20, RIGHT: 0.5}), (3, {TOKENS: 30}))
     write(tmp_path, 2, (3, {TOKENS: 31}), (4, {TOKENS: 41, RIGHT: 0.6}))
     assert figures(tmp_path) == [(1, 10, None), (2, 20, 0.5), (3, 31, None), (4, 41, 0.6)]
+
+
+def test_a_step_that_is_done_again_keeps_no_figure_of_the_first_time(tmp_path: Path) -> None:
+    """Nor a validation that it does not have now, nor shares of layers that decided nothing now."""
+    write(tmp_path, 1, (1, {TOKENS: 10}), (2, {TOKENS: 20, RIGHT: 0.5, f"{LAYER}judge": 0.4, f"{LAYER}text": 0.6}))
+    write(tmp_path, 2, (2, {TOKENS: 21, f"{LAYER}text": 1.0}), (3, {TOKENS: 31}))
+    assert figures(tmp_path) == [(1, 10, None), (2, 21, None), (3, 31, None)]
+    assert joined(tmp_path)[1]["layers"] == {"text": 1.0}
 
 
 def test_a_validation_before_the_first_step_leaves_the_figures_of_the_checkpoints_step(tmp_path: Path) -> None:
