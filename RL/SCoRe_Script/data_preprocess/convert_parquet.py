@@ -249,14 +249,14 @@ def convert(settings: ParquetSettings) -> tuple[Counter[str], dict[str, Any]]:
     shuffled = Shuffled(rows, settings.seed, settings.output.parent)
     share = 0.0 if settings.validation_tasks else settings.validation_share
     first: Row | None = None
-    asked: str | None = None  # by the last row of validation
+    last: str | None = None  # validation's last question
     with ParquetFile(settings.output, "train") as training, ParquetFile(settings.output, "val") as held_out:
         for row in shuffled:
             drawn = draw(row.question, "validation", settings.seed) < share
             if drawn and held_out.rows != settings.validation_rows:
                 held_out.write(row)
-                asked = row.question
-            elif row.question == asked:  # a question's rows stand together
+                last = row.question
+            elif row.question == last:  # a question's rows stand together
                 left_out.add(row, ASKED)
             else:
                 training.write(row)
