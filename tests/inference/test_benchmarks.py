@@ -108,7 +108,10 @@ def test_a_list_of_accepted_answers_is_read_from_a_csv(tmp_path: Path) -> None:
     assert [task.references for task in tasks] == [names, names, ["a"], *([cell] for cell in cells[3:6])]
     numpys, escape, empty = map(str, problems)
     assert "musique.csv:7: the answers are no list that can be read (['a' 'b']): write them as JSON" in numpys
-    assert "musique.csv:8: the answers are no list" in escape and "csv:9: true_answer: the reference answer is empty" in empty
+    assert (
+        "musique.csv:8: the answers are no list" in escape
+        and "csv:9: true_answer: the reference answer is empty" in empty
+    )
 
 
 def test_a_gated_benchmark_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
