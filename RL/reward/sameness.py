@@ -112,7 +112,7 @@ class _NewNames(ast.NodeTransformer):
         return self._loop(node, node._fields)
 
     def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> ast.AST:
-        outer, self.sure = dict(self.names), (sure := self.sure).copy()
+        outer, sure = dict(self.names), set(self.sure)
         kept = {inner.target.id for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr)}  # by `:=`
         self._loop(node, _EVALUATED[type(node)]) if kept else self.generic_visit(node)
         self.names, self.sure = outer | {name: new for name, new in self.names.items() if name in kept}, sure
@@ -146,14 +146,13 @@ def _not_new(tree: ast.AST) -> set[str]:
 def normalised(code: str) -> str | None:
     """The code without comments, formatting and the choice of new names; None where it is no Python."""
     try:
-        tree = ast.parse(code)
-        stays = _not_new(tree)
+        stays = _not_new(ast.parse(code))
         while True:
-            renamed = ast.dump((names := _NewNames(set(stays))).visit(tree))
-            if not names.unsure - stays:
+            names = _NewNames(set(stays))
+            renamed = ast.dump(names.visit(ast.parse(code)))
+            if not names.unsure:
                 return renamed
             stays |= names.unsure
-            tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
