@@ -19,6 +19,8 @@ class Channel:
         sock.setblocking(False)
         self.socket = sock
         self._buffer = bytearray()
+        self._waiting: asyncio.Future[bool] | None = None
+        self._watching: asyncio.AbstractEventLoop | None = None
 
     async def send(self, frame: bytes, fds: tuple[int, ...] = ()) -> None:
         """Send one packed message, file descriptors with its first byte. Raises `ChannelClosed`."""
@@ -28,7 +30,7 @@ class Channel:
                 sent = socket.send_fds(self.socket, [view], fds) if fds else self.socket.send(view)
                 view, fds = view[sent:], ()
             except BlockingIOError:
-                await self._wait(writing=True)
+                await self._writable()
             except OSError as error:
                 raise ChannelClosed(str(error)) from None
 
@@ -50,12 +52,8 @@ class Channel:
             except BlockingIOError:
                 if late:
                     raise TimeoutError from None
-                try:
-                    async with asyncio.timeout_at(deadline):
-                        await self._wait(writing=False)
-                except TimeoutError:
-                    # A loop that was busy may hear of its clock before it hears of what had come in time.
-                    late = True
+                # A loop that was busy may hear of its clock before it hears of what had come in time.
+                late = not await self._readable(deadline)
                 continue
             except OSError as error:
                 raise ChannelClosed(str(error)) from None
@@ -63,23 +61,54 @@ class Channel:
                 raise ChannelClosed("end of file")
             self._buffer += data
 
-    async def _wait(self, writing: bool) -> None:
+    async def _readable(self, deadline: float | None) -> bool:
+        """Wait for data. False where the deadline came first."""
         loop = asyncio.get_running_loop()
-        if self.socket.fileno() < 0:
+        if (fd := self.socket.fileno()) < 0:
             raise ChannelClosed("closed on this side")
-        ready = loop.create_future()
-        add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
-        fd = self.socket.fileno()
-        add(fd, _set, ready)
+        if self._watching is not loop:
+            self._stop_watching()
+            loop.add_reader(fd, self._has_data)
+            self._watching = loop
+        waiting: asyncio.Future[bool] = loop.create_future()
+        self._waiting = waiting
+        clock = None if deadline is None else loop.call_at(deadline, _set, waiting, False)
+        try:
+            return await waiting
+        finally:
+            self._waiting = None
+            if clock is not None:
+                clock.cancel()
+
+    def _has_data(self) -> None:
+        """The loop goes on watching the socket from one wait to the next, until data comes that nobody waits for."""
+        if self._waiting is None:
+            self._stop_watching()
+        else:
+            _set(self._waiting, True)
+
+    def _stop_watching(self) -> None:
+        if self._watching is not None and not self._watching.is_closed():
+            self._watching.remove_reader(self.socket.fileno())
+        self._watching = None
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        if (fd := self.socket.fileno()) < 0:
+            raise ChannelClosed("closed on this side")
+        ready: asyncio.Future[bool] = loop.create_future()
+        loop.add_writer(fd, _set, ready, True)
         try:
             await ready
         finally:
-            remove(fd)
+            loop.remove_writer(fd)
 
     def close(self) -> None:
+        if self.socket.fileno() >= 0:
+            self._stop_watching()
         self.socket.close()
 
 
-def _set(ready: "asyncio.Future[None]") -> None:
-    if not ready.done():
-        ready.set_result(None)
+def _set(waiting: "asyncio.Future[bool]", value: bool) -> None:
+    if not waiting.done():
+        waiting.set_result(value)
