@@ -112,33 +112,28 @@ async def steps(trajectories: int, *, forks: bool) -> Cost:
 
 
 async def graph(trajectories: int) -> Cost:
-    """LangGraph with nodes that do nothing: as many as a trajectory's (plan, act, execute, act, execute, judge)."""
+    """LangGraph with nodes that do nothing: those of a mentored trajectory that needs no correction."""
     from langgraph.graph import END, START, StateGraph
     from langgraph.types import Command
 
     class State(TypedDict):
-        turns: int
+        verdict: bool
 
-    async def act(state: State) -> Command[str]:
-        turns = state["turns"] + 1
-        return Command(goto="act" if turns == 1 else "execute", update={"turns": turns})
-
-    async def execute(state: State) -> Command[str]:
-        return Command(goto="judge" if state["turns"] == 3 else "act")
-
-    async def judge(state: State) -> dict[str, Any]:
+    async def act(state: State) -> dict[str, Any]:
         return {}
 
+    async def judge(state: State) -> Command[str]:
+        return Command(goto=END, update={"verdict": True})
+
     built = StateGraph(State)
-    built.add_node("act", act, destinations=("act", "execute"))
-    built.add_node("execute", execute, destinations=("act", "judge"))
-    built.add_node("judge", judge)
+    built.add_node("act", act)
+    built.add_node("judge", judge, destinations=(END,))
     built.add_edge(START, "act")
-    built.add_edge("judge", END)
+    built.add_edge("act", "judge")
     compiled = built.compile()
 
     async def work() -> None:
-        await compiled.ainvoke({"turns": 0})
+        await compiled.ainvoke({"verdict": False})
 
     return await cost_of(work, trajectories)
 
@@ -171,7 +166,7 @@ async def part_costs(url: str, trajectories: int) -> dict[str, Cost]:
     return {
         "calls": await calls(url, trajectories),
         "floor: the same calls over bare sockets": await bare_calls(url, trajectories),
-        "graph of six empty nodes": await graph(trajectories),
+        "graph of two empty nodes": await graph(trajectories),
         "interpreter: session, two steps": await steps(trajectories, forks=False),
         "interpreter: with a fork before the second": await steps(trajectories, forks=True),
         "rules before the judge": await rules(trajectories),

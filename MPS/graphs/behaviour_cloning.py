@@ -1,8 +1,9 @@
 """Phase 1 as a graph: the teacher solves a task alone.
 
-    plan -> act <-> execute -> judge
+    plan -> act -> judge
 
-The teacher plans, writes one step at a time, sees what the code printed, and hands in an answer, which is judged.
+The teacher plans, then acts: it writes one step at a time and sees what the code printed (Thought, Code, Observation),
+until it hands in an answer, which is judged.
 Every trajectory that ends is written with its verdict; the converter keeps those that are correct.
 """
 
@@ -10,7 +11,6 @@ from typing import Any, TypedDict
 
 from graphs.execution import judge_episode
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Command
 from roles import Teacher
 
 from score.episode import Episode
@@ -18,17 +18,16 @@ from score.interpreter import Interpreter, Session
 from score.judging import Judge
 from score.tasks import Task
 from score.tools import Tools, run_code
-from score.trajectory import Step, Trajectory, Verdict
+from score.trajectory import Trajectory, Verdict
 
 
 class State(TypedDict):
-    """What the nodes hand on. `step` is the one that `execute` runs; the episode grows in place."""
+    """What the nodes hand on; the episode grows in place."""
 
     task: Task
     episode: Episode
     session: Session
     seed: int | None
-    step: Step | None
     verdict: Verdict | None
 
 
@@ -50,11 +49,10 @@ class BehaviourCloning:
         graph = StateGraph(State)
         graph.add_node("plan", self._plan)
         graph.add_node("act", self._act)
-        graph.add_node("execute", self._execute, destinations=("act", "judge"))
         graph.add_node("judge", self._judge)
         graph.add_edge(START, "plan" if plan else "act")
         graph.add_edge("plan", "act")
-        graph.add_edge("act", "execute")
+        graph.add_edge("act", "judge")
         graph.add_edge("judge", END)
         self._graph = graph.compile()
 
@@ -65,15 +63,8 @@ class BehaviourCloning:
         """
         episode = Episode(task.question, self.max_steps)
         async with await self.interpreter.open(self.tools) as session:
-            start: State = {
-                "task": task,
-                "episode": episode,
-                "session": session,
-                "seed": seed,
-                "step": None,
-                "verdict": None,
-            }
-            end = await self._graph.ainvoke(start, {"recursion_limit": 2 * self.max_steps + 10})
+            start: State = {"task": task, "episode": episode, "session": session, "seed": seed, "verdict": None}
+            end = await self._graph.ainvoke(start)
         return Trajectory(task=task, plan=episode.plan, steps=episode.steps, verdict=end["verdict"])
 
     async def _plan(self, state: State) -> dict[str, Any]:
@@ -82,13 +73,10 @@ class BehaviourCloning:
 
     async def _act(self, state: State) -> dict[str, Any]:
         episode, seed = state["episode"], state["seed"]
-        return {"step": await self.teacher.act(episode, None if seed is None else seed + 1 + len(episode.steps))}
-
-    async def _execute(self, state: State) -> Command[str]:
-        step = state["step"]
-        assert step is not None
-        state["episode"].add(step, await run_code(state["session"], step.code))
-        return Command(goto="judge" if state["episode"].over else "act")
+        while not episode.over:
+            step = await self.teacher.act(episode, None if seed is None else seed + 1 + len(episode.steps))
+            episode.add(step, await run_code(state["session"], step.code))
+        return {}
 
     async def _judge(self, state: State) -> dict[str, Any]:
         return {"verdict": await judge_episode(self.judge, state["task"], state["episode"])}

@@ -1,18 +1,21 @@
 """Phase 2 as a graph: mentored problem solving.
 
-    act <-> execute -> judge -> localise -> correct -> (execute, measure, then act again)
+    act -> judge -> localise -> correct -> (measure, then act again)
 
-The student tries a task. If its answer is wrong, or it never gives one, the teacher names the first critical error,
-the trajectory is cut before that step, the teacher writes only that step, its code runs, and the student goes on by
-itself: until it is right or the corrections are used up (a hard sample). With `localizer="rollouts"` the step is found
-by Monte Carlo and the teacher only says what is wrong with it; with `criticality=k` each correction is measured.
+The student tries a task: Thought, Code, Observation, until it hands in an answer. If that is wrong, or it never gives
+one, the teacher names the first critical error, the trajectory is cut before that step, the teacher writes only that
+step, its code runs, and the student goes on by itself: until it is right or the corrections are used up (a hard
+sample). With `localizer="rollouts"` the step is found by Monte Carlo and the teacher only says what is wrong with it;
+with `criticality=k` each correction is measured.
 
 Where this departs from the original release (METHOD.md, section 6): attempts without an answer are localised too; the
 corrector never sees the reference answer; a fork of the interpreter before each step that may change its state replaces
 the replay of prefixes.
+
+A node is one role's whole part, not one turn of it: LangGraph takes more for a node than the client does for a call.
 """
 
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from graphs.attempt import Attempt, make_key_step, make_trajectory
 from graphs.execution import Copies, judge_episode
@@ -31,10 +34,9 @@ from score.trajectory import Step, Trajectory, Verdict
 
 
 class State(TypedDict):
-    """What the nodes hand on. `step` is the one that `execute` runs."""
+    """What the nodes hand on."""
 
     attempt: Attempt
-    step: Step | None
     verdict: Verdict | None
     diagnosis: Diagnosis | None
     localised_by: str
@@ -77,15 +79,16 @@ class MentoredSolving:
         graph = StateGraph(State)
         # Nodes say themselves where a task goes: edges with conditions make LangGraph a quarter dearer.
         for name, node, onward in (
-            ("act", self._act, ("act", "execute", "judge")),
-            ("execute", self._execute, ("act", "judge", "measure")),
             ("judge", self._judge, ("localise", END)),
             ("localise", self._localise, ("correct", END)),
-            ("correct", self._correct, ("execute", "measure", "act", END)),
-            ("measure", self._measure, ("act", "judge")),
+            ("correct", self._correct, ("measure", "act", END)),
         ):
             graph.add_node(name, node, destinations=onward)
+        graph.add_node("act", self._act)
+        graph.add_node("measure", self._measure)
         graph.add_edge(START, "act")
+        graph.add_edge("act", "judge")
+        graph.add_edge("measure", "act")
         self._graph = graph.compile()
 
     async def solve(self, task: Task, seed: int | None = None) -> Trajectory:
@@ -94,9 +97,8 @@ class MentoredSolving:
         Raises any `ScoreError` but `SettingsError` and `DataError`.
         """
         attempt = Attempt(task, Episode(task.question, self.max_steps, planned=self.plan), [None], seed=seed)
-        start: State = {"attempt": attempt, "step": None, "verdict": None, "diagnosis": None, "localised_by": ""}
-        # Each round takes at most two nodes a step, the plan, and four nodes to judge, localise, correct and measure.
-        limit = (self.corrections + 1) * (2 * self.max_steps + 7)
+        start: State = {"attempt": attempt, "verdict": None, "diagnosis": None, "localised_by": ""}
+        limit = 5 * (self.corrections + 1)  # each round goes through the five nodes at most once
         try:
             end = await self._graph.ainvoke(start, {"recursion_limit": limit})
         finally:
@@ -105,42 +107,25 @@ class MentoredSolving:
 
     # --- the student ------------------------------------------------------------------------------------------------
 
-    async def _act(self, state: State) -> Command[str]:
+    async def _act(self, state: State) -> dict[str, Any]:
+        """Turn after turn until the student is done: the plan, then Thought, Code and Observation."""
         attempt = state["attempt"]
-        try:
-            reply = await self.student.reply(attempt.episode, attempt.next_seed())
-        except TaskError:
-            # The dialogue outgrew the student's context: its own failing, to be localised like any other.
-            attempt.out_of_context = True
-            return self._students_turn(attempt)
-        if (step := attempt.episode.student_reply(reply)) is not None:
-            return Command(goto="execute", update={"step": step})
-        return self._students_turn(attempt)
+        while not attempt.over:
+            try:
+                reply = await self.student.reply(attempt.episode, attempt.next_seed())
+            except TaskError:
+                # The dialogue outgrew the student's context: its own failing, to be localised like any other.
+                attempt.out_of_context = True
+                break
+            if (step := attempt.episode.student_reply(reply)) is not None:
+                await self._run(attempt, step)
+        return {}
 
-    async def _execute(self, state: State) -> Command[str]:
-        step, attempt = state["step"], state["attempt"]
-        assert step is not None
+    async def _run(self, attempt: Attempt, step: Step) -> Step:
+        """The step with its observation, which then stands in the episode."""
         after, result = await self.copies.run(attempt.sessions[-1], step)
         attempt.sessions.append(after)
-        done = attempt.episode.add(step, result)
-        if attempt.key_steps and attempt.key_steps[-1].teacher_guided_step is step:
-            attempt.key_steps[-1].teacher_guided_step = done
-        return self._after_step(attempt)
-
-    async def _measure(self, state: State) -> Command[str]:
-        attempt = state["attempt"]
-        attempt.key_steps[-1].criticality = await self.rollouts.weigh(attempt, self.criticality)
-        return self._students_turn(attempt)
-
-    def _after_step(self, attempt: Attempt) -> Command[str]:
-        """A correction is measured as soon as it stands in the episode."""
-        key_steps = attempt.key_steps
-        if self.criticality and key_steps and not key_steps[-1].criticality:
-            return Command(goto="measure")
-        return self._students_turn(attempt)
-
-    def _students_turn(self, attempt: Attempt) -> Command[str]:
-        return Command(goto="judge" if attempt.over else "act")
+        return attempt.episode.add(step, result)
 
     # --- the teacher ------------------------------------------------------------------------------------------------
 
@@ -190,5 +175,11 @@ class MentoredSolving:
         await attempt.cut(diagnosis.step)
         if diagnosis.step == 1:
             attempt.episode.plan = step.thought  # nothing to run
-            return self._after_step(attempt)
-        return Command(goto="execute", update={"step": step})
+        else:
+            key_step.teacher_guided_step = await self._run(attempt, step)
+        return Command(goto="measure" if self.criticality else "act")
+
+    async def _measure(self, state: State) -> dict[str, Any]:
+        attempt = state["attempt"]
+        attempt.key_steps[-1].criticality = await self.rollouts.weigh(attempt, self.criticality)
+        return {}

@@ -111,8 +111,8 @@ class Keeper:
 
     def _owners(self) -> tuple[dict[int, int], dict[int, int]]:
         slots = self.registry.tolist()
-        workers = {slots[2 * number]: number for number in range(SLOTS) if slots[2 * number]}
-        snapshots = {slots[2 * number + 1]: number for number in range(SLOTS) if slots[2 * number + 1]}
+        workers = {pid: number for number, pid in enumerate(slots[::2]) if pid}
+        snapshots = {pid: number for number, pid in enumerate(slots[1::2]) if pid}
         return workers, snapshots
 
     def _collect(self, workers: dict[int, int], wait_for: Set[int] = frozenset()) -> None:
