@@ -13,7 +13,7 @@ class ChannelClosed(Exception):
 
 class Channel:
     """Messages over one non-blocking stream socket. Data is read only when asked for, so a timed-out or cancelled
-    wait loses nothing."""
+    wait loses nothing, and who floods the socket fills no memory of ours."""
 
     def __init__(self, sock: socket.socket):
         sock.setblocking(False)
@@ -39,33 +39,41 @@ class Channel:
 
         Raises `TimeoutError`, `ChannelClosed`, and `wire.BrokenFrame` for what is no message.
         """
-        late = False
-        while True:
-            if len(self._buffer) >= wire.HEADER.size:
-                end = wire.HEADER.size + wire.length(bytes(self._buffer[: wire.HEADER.size]))
-                if len(self._buffer) >= end:
-                    body = bytes(self._buffer[wire.HEADER.size : end])
-                    del self._buffer[:end]
-                    return wire.unpack(body)
-            try:
-                data = self.socket.recv(2**16)
-            except BlockingIOError:
-                if late:
-                    raise TimeoutError from None
-                # A loop that was busy may hear of its clock before it hears of what had come in time.
-                late = not await self._readable(deadline)
-                continue
-            except OSError as error:
-                raise ChannelClosed(str(error)) from None
-            if not data:
-                raise ChannelClosed("end of file")
-            self._buffer += data
+        while (body := self._next_body()) is None:
+            # A loop that was busy may hear of its clock before it hears of what had come in time.
+            if not await self._more(deadline) and not self._read():
+                raise TimeoutError
+        return wire.unpack(body)
 
-    async def _readable(self, deadline: float | None) -> bool:
-        """Wait for data. False where the deadline came first."""
+    def _next_body(self) -> bytes | None:
+        """A message's bytes, if the buffer holds all of them. Raises `wire.BrokenFrame`."""
+        start = wire.HEADER.size
+        if len(self._buffer) < start:
+            return None
+        end = start + wire.length(bytes(self._buffer[:start]))
+        if len(self._buffer) < end:
+            return None
+        body = bytes(self._buffer[start:end])
+        del self._buffer[:end]
+        return body
+
+    def _read(self) -> bool:
+        """Take what the socket holds. False where that is nothing. Raises `ChannelClosed`."""
+        try:
+            data = self.socket.recv(2**16)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise ChannelClosed(str(error)) from None
+        if not data:
+            raise ChannelClosed("end of file")
+        self._buffer += data
+        return True
+
+    async def _more(self, deadline: float | None) -> bool:
+        """Wait until the buffer has grown. False where the deadline came first. Raises `ChannelClosed`."""
         loop = asyncio.get_running_loop()
-        if (fd := self.socket.fileno()) < 0:
-            raise ChannelClosed("closed on this side")
+        fd = self._open_fd()
         if self._watching is not loop:
             self._stop_watching()
             loop.add_reader(fd, self._has_data)
@@ -81,11 +89,17 @@ class Channel:
                 clock.cancel()
 
     def _has_data(self) -> None:
-        """The loop goes on watching the socket from one wait to the next, until data comes that nobody waits for."""
-        if self._waiting is None:
+        """Read at once, else the loop would call again before the one who waits has its turn. The loop goes on watching
+        the socket from one wait to the next, until data comes that nobody waits for."""
+        waiting = self._waiting
+        if waiting is None or waiting.done():
             self._stop_watching()
-        else:
-            _set(self._waiting, True)
+            return
+        try:
+            if self._read():
+                waiting.set_result(True)
+        except ChannelClosed:
+            waiting.set_result(False)  # who waits reads once more, and hears of it there
 
     def _stop_watching(self) -> None:
         if self._watching is not None and not self._watching.is_closed():
@@ -94,14 +108,18 @@ class Channel:
 
     async def _writable(self) -> None:
         loop = asyncio.get_running_loop()
-        if (fd := self.socket.fileno()) < 0:
-            raise ChannelClosed("closed on this side")
+        fd = self._open_fd()
         ready: asyncio.Future[bool] = loop.create_future()
         loop.add_writer(fd, _set, ready, True)
         try:
             await ready
         finally:
             loop.remove_writer(fd)
+
+    def _open_fd(self) -> int:
+        if (fd := self.socket.fileno()) < 0:
+            raise ChannelClosed("closed on this side")
+        return fd
 
     def close(self) -> None:
         if self.socket.fileno() >= 0:

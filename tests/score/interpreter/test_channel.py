@@ -1,6 +1,7 @@
 """A channel waits for what comes and loses nothing, on both kinds of event loop that the scripts run on."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -84,6 +85,52 @@ def test_what_nobody_waits_for_keeps_no_loop_busy(run: Run) -> None:
         return spent
 
     assert run(whole()) < 0.1  # of CPU; a loop that is called for it again and again takes all of the half second
+
+
+def test_who_floods_the_socket_is_held_back_and_fills_no_memory(run: Run) -> None:
+    async def whole() -> int:
+        ours, theirs = socket.socketpair()
+        channel = Channel(ours)
+        theirs.sendall(wire.pack({"n": 1}))
+        assert await channel.receive() == {"n": 1}
+        theirs.setblocking(False)
+        taken = 0
+        for _ in range(50):
+            with contextlib.suppress(BlockingIOError):
+                while taken < 2**26:
+                    taken += theirs.send(bytes(2**16))
+            await asyncio.sleep(0.005)
+        return taken
+
+    assert run(whole()) < 2**23  # what the kernel's buffers hold, of the 64 MB that were tried
+
+
+def test_an_end_that_comes_during_a_wait_is_told_to_the_one_who_waits(run: Run) -> None:
+    async def whole() -> None:
+        for begun in (b"", wire.pack({"n": 1})[:-2]):
+            ours, theirs = socket.socketpair()
+            waiting = asyncio.create_task(Channel(ours).receive())
+            await asyncio.sleep(0.02)
+            theirs.sendall(begun)
+            await asyncio.sleep(0.02)
+            theirs.close()
+            with pytest.raises(ChannelClosed):
+                await asyncio.wait_for(waiting, LONG_S)
+
+    run(whole())
+
+
+def test_what_came_in_time_is_heard_by_a_loop_that_was_too_busy_to_look(run: Run) -> None:
+    async def whole() -> None:
+        ours, theirs = socket.socketpair()
+        deadline = soon()
+        waiting = asyncio.create_task(Channel(ours).receive(deadline))
+        await asyncio.sleep(0.01)
+        theirs.sendall(wire.pack({"n": 1}))
+        time.sleep(0.1)  # noqa: ASYNC251 - the whole loop stands
+        assert await waiting == {"n": 1}
+
+    run(whole())
 
 
 def test_a_socket_that_takes_the_number_of_a_closed_one_is_heard(run: Run) -> None:
