@@ -39,9 +39,12 @@ class Channel:
 
         Raises `TimeoutError`, `ChannelClosed`, and `wire.BrokenFrame` for what is no message.
         """
+        late = False
         while (body := self._next_body()) is None:
+            if not late:
+                late = not await self._more(deadline)
             # A loop that was busy may hear of its clock before it hears of what had come in time.
-            if not await self._more(deadline) and not self._read():
+            elif not self._read():
                 raise TimeoutError
         return wire.unpack(body)
 
